@@ -1,0 +1,289 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+// agent is the actor of one incarnation of an agent. It takes leases from the hub and runs each in a job goroutine, so the actor itself
+// always answers: an agent that is told to stop, or fails, never waits for its handlers longer than it wants to.
+type agent struct {
+	in     *incarnation
+	spec   *AgentSpec
+	ctx    context.Context // of everything the agent runs
+	cancel context.CancelCauseFunc
+
+	// ---- the actor's own
+	code AgentCode
+
+	// ---- guarded by mu
+	mu       sync.Mutex
+	handlers map[string]routing.Handler
+	spoke    *routing.Spoke
+	jobs     map[*job]struct{}
+	closing  bool // takes nothing more
+	draining bool // tells the actor when the last job is done
+}
+
+var _ body = (*agent)(nil)
+
+func newAgent(in *incarnation) *agent {
+	a := &agent{in: in, spec: in.node.spec.agent, jobs: make(map[*job]struct{})}
+	ctx, cancel := context.WithCancelCause(in.node.tree.context)
+	a.ctx, a.cancel = context.WithValue(ctx, nodeKey{}, in.node), cancel
+	return a
+}
+
+// Messages that an agent gets through its control queue.
+type (
+	agentMade struct { // New and Start are done
+		code AgentCode
+		err  error
+	}
+	agentLease struct{ lease *routing.Lease }
+	agentIdle  struct{} // the last job is done
+	agentBye   struct{} // Stop is done
+)
+
+func (*agentMade) control()  {}
+func (*agentLease) control() {}
+func (*agentIdle) control()  {}
+func (*agentBye) control()   {}
+
+// Receive implements actor.Actor.
+func (a *agent) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		a.make()
+	case *agentMade:
+		a.made(m)
+	case *agentLease:
+		a.work(m.lease)
+	case *agentIdle:
+		a.sayBye()
+	case *agentBye:
+		a.in.drained()
+	case actor.SystemMessage, actor.AutoReceiveMessage:
+	default:
+		ctx.ActorSystem().DeadLetter.SendUserMessage(a.in.node.pid, m)
+	}
+}
+
+func (a *agent) startsLater() bool { return true }
+
+// make runs the user's constructor and Start. Code that is just a function has neither.
+func (a *agent) make() {
+	if a.spec.stateless {
+		a.made(&agentMade{code: a.spec.New()})
+		return
+	}
+	a.goAside(func() { // whatever happens in there, an answer comes
+		m := &agentMade{err: ErrGoexit}
+		defer func() { a.in.post(m) }()
+		defer func() {
+			if value := recover(); value != nil {
+				m.err = newPanicError(value)
+			}
+		}()
+		m.code = a.spec.New()
+		m.err = nil
+		if m.code.Start != nil {
+			m.err = m.code.Start(a.ctx)
+		}
+	})
+}
+
+// goAside runs user code beside the actor. It counts as left behind if it outlives the incarnation.
+func (a *agent) goAside(run func()) {
+	j := &job{agent: a, stray: newStray(a.in)}
+	a.mu.Lock()
+	a.jobs[j] = struct{}{}
+	a.mu.Unlock()
+	a.in.node.tree.dispatcher.Schedule(func() {
+		defer a.done(j)
+		run()
+	})
+}
+
+// made joins the hub: the agent is up.
+func (a *agent) made(m *agentMade) {
+	if m.err == nil {
+		m.err = a.join(m.code)
+	}
+	if m.err != nil {
+		a.in.exit(m.err)
+		return
+	}
+	a.in.ready()
+}
+
+func (a *agent) join(code AgentCode) error {
+	a.code = code
+	handlers := make(map[string]routing.Handler, len(code.Handlers))
+	for _, h := range code.Handlers {
+		handlers[h.Type()] = h
+	}
+	for _, t := range a.spec.Types {
+		if _, ok := handlers[t]; !ok {
+			return fmt.Errorf("no handler for task type %q, which its spec lists", t)
+		}
+	}
+	a.mu.Lock()
+	a.handlers = handlers
+	closing := a.closing
+	a.mu.Unlock()
+	if closing {
+		return ErrStartAborted
+	}
+	spoke, err := a.in.node.tree.hub.Join(routing.SpokeSpec{
+		ID:      routing.SpokeID{Path: a.in.node.path, Incarnation: a.in.number},
+		Types:   a.spec.Types,
+		Credits: a.spec.Credits,
+		Deliver: a.deliver,
+	})
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.spoke = spoke
+	closing = a.closing
+	a.mu.Unlock()
+	if closing { // fenced off meanwhile
+		spoke.Leave(ErrKilled)
+	}
+	return nil
+}
+
+// deliver takes a lease from the hub, on any goroutine.
+func (a *agent) deliver(l *routing.Lease) {
+	if !a.in.post(&agentLease{l}) {
+		l.Settle(routing.Released(ErrShutdown))
+	}
+}
+
+// work begins a job.
+func (a *agent) work(l *routing.Lease) {
+	j := &job{agent: a, lease: l, stray: newStray(a.in)}
+	a.mu.Lock()
+	closing := a.closing
+	if !closing {
+		a.jobs[j] = struct{}{}
+	}
+	a.mu.Unlock()
+	if closing {
+		l.Settle(routing.Released(ErrShutdown))
+		return
+	}
+	a.in.node.tree.dispatcher.Schedule(j.run)
+}
+
+// more lets a job go on with the next lease, if the agent goes on.
+func (a *agent) more(l *routing.Lease) *routing.Lease {
+	if l == nil {
+		return nil
+	}
+	a.mu.Lock()
+	closing := a.closing
+	a.mu.Unlock()
+	if closing {
+		l.Settle(routing.Released(ErrShutdown))
+		return nil
+	}
+	return l
+}
+
+// done takes a job off the books.
+func (a *agent) done(j *job) {
+	a.mu.Lock()
+	delete(a.jobs, j)
+	idle := a.draining && len(a.jobs) == 0
+	a.draining = a.draining && !idle
+	a.mu.Unlock()
+	j.stray.returned()
+	if idle {
+		a.in.post(&agentIdle{})
+	}
+}
+
+// drain implements body. An agent that stops lets its handlers return; one that failed is dead at once.
+func (a *agent) drain(why outcome) bool {
+	if why.class == Crash {
+		a.close(why.err)
+		return true
+	}
+	a.mu.Lock()
+	a.closing = true
+	spoke := a.spoke
+	busy := len(a.jobs) > 0
+	a.draining = busy
+	a.mu.Unlock()
+	if spoke != nil {
+		spoke.Pause()
+	}
+	a.cancel(errStopping)
+	if busy {
+		return false
+	}
+	return !a.sayBye()
+}
+
+// sayBye runs the user's Stop after the last handler, and reports whether there is one.
+func (a *agent) sayBye() bool {
+	a.mu.Lock()
+	spoke := a.spoke
+	a.mu.Unlock()
+	if spoke != nil {
+		spoke.Leave(errStopping)
+	}
+	if a.code.Stop == nil {
+		a.in.drained()
+		return false
+	}
+	a.goAside(func() {
+		defer a.in.post(&agentBye{})
+		defer func() {
+			if value := recover(); value != nil {
+				a.in.exit(newPanicError(value))
+			}
+		}()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), a.in.node.patience())
+		defer cancel()
+		a.code.Stop(ctx)
+	})
+	return true
+}
+
+// fenced implements body.
+func (a *agent) fenced() { a.close(ErrKilled) }
+
+// close gives the leases back and leaves what still runs behind.
+func (a *agent) close(cause error) {
+	a.mu.Lock()
+	a.closing = true
+	a.draining = false
+	spoke := a.spoke
+	left := a.jobs
+	a.jobs = make(map[*job]struct{})
+	a.mu.Unlock()
+	if spoke != nil {
+		spoke.Leave(cause)
+	}
+	a.cancel(cause)
+	for j := range left {
+		j.stray.leftBehind()
+	}
+}
+
+// errStopping is the cause with which a handler's context ends when its agent stops.
+var errStopping = fmt.Errorf("agent stops: %w", ErrShutdown)
+
+// stopped reports whether the agent's own end ended ctx.
+func (a *agent) stopped(err error) bool {
+	return a.ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ErrShutdown) || errors.Is(err, ErrKilled))
+}

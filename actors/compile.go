@@ -1,0 +1,219 @@
+package actors
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/internal/supervise"
+	"github.com/mistersmith/mistersmith/strategies"
+)
+
+// Fault is one thing that is wrong with a spec.
+type Fault struct {
+	Path    string // where
+	Problem string // what, with the bound
+}
+
+// SpecError lists everything that is wrong with a spec. Nothing of it was started.
+type SpecError struct{ Faults []Fault }
+
+func (e *SpecError) Error() string {
+	lines := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		lines[i] = f.Path + ": " + f.Problem
+	}
+	return "invalid spec: " + strings.Join(lines, "; ")
+}
+
+// nodeSpec is a validated spec with all defaults filled in. Exactly one of the pointers is set.
+type nodeSpec struct {
+	id, path string
+	kind     Kind
+	life     Lifecycle
+	source   Child
+
+	supervisor *supervisorSpec
+	agent      *AgentSpec
+	actor      *ActorSpec
+	breaker    *breaker.Config
+}
+
+type supervisorSpec struct {
+	Supervisor
+	children []*nodeSpec // of the static children, in start order
+}
+
+// Policy returns the restart policy with all defaults filled in.
+func (s *supervisorSpec) Policy() strategies.RestartPolicy { return s.Strategy.Policy().WithDefaults() }
+
+// machine is what the state machine needs to know.
+func (s *nodeSpec) machine() supervise.Spec {
+	return supervise.Spec{
+		ID:          s.id,
+		Restart:     supervise.Restart(s.life.Restart),
+		Significant: s.life.Significant,
+		Supervisor:  s.kind == KindSupervisor || s.kind == KindRoot,
+		BrutalKill:  s.life.Shutdown == BrutalKill,
+		Data:        s,
+	}
+}
+
+// compiler turns specs into nodeSpecs and collects every fault on the way.
+type compiler struct {
+	policy func(Kind) strategies.RestartPolicy // the tree's default; zero when there is none
+	auto   AutoShutdown                        // of the supervisor whose children are compiled
+	out    []*nodeSpec
+	faults []Fault
+}
+
+func (c *compiler) fault(path, format string, args ...any) {
+	c.faults = append(c.faults, Fault{path, fmt.Sprintf(format, args...)})
+}
+
+func (c *compiler) err() error {
+	if len(c.faults) == 0 {
+		return nil
+	}
+	return &SpecError{c.faults}
+}
+
+// add checks what all kinds have in common.
+func (c *compiler) add(s *nodeSpec, parent string) *nodeSpec {
+	s.path = parent + "/" + s.id
+	if parent == "" {
+		s.path = s.id
+	}
+	switch {
+	case s.id == "":
+		c.fault(s.path, "ID is empty")
+	case strings.ContainsAny(s.id, "/@$"):
+		c.fault(s.path, "ID %q must not contain '/', '@' or '$'", s.id)
+	}
+	l := &s.life
+	if l.Restart > Temporary {
+		c.fault(s.path, "Restart is %d, must be Permanent, Transient or Temporary", l.Restart)
+	}
+	if l.Significant && l.Restart == Permanent {
+		c.fault(s.path, "Significant needs Restart Transient or Temporary: a permanent child never ends for good")
+	}
+	if l.Significant && c.auto == AutoShutdownNever {
+		c.fault(s.path, "Significant needs an AutoShutdown of its supervisor")
+	}
+	if l.Overflow > DropOldest {
+		c.fault(s.path, "Overflow is %d, must be Reject or DropOldest", l.Overflow)
+	}
+	if l.Queue < 0 {
+		c.fault(s.path, "Queue is %d, must be at least 1, or 0 for %d", l.Queue, DefaultQueue)
+	}
+	if l.Queue == 0 {
+		l.Queue = DefaultQueue
+	}
+	shutdown, start := DefaultShutdown, DefaultStartTimeout
+	if s.supervisor != nil {
+		shutdown, start = NoLimit, NoLimit
+	}
+	c.duration(s.path, "Shutdown", &l.Shutdown, shutdown, "BrutalKill")
+	c.duration(s.path, "StartTimeout", &l.StartTimeout, start, "")
+	c.out = append(c.out, s)
+	return s
+}
+
+func (c *compiler) duration(path, field string, d *time.Duration, zero time.Duration, negative string) {
+	switch {
+	case *d == 0:
+		*d = zero
+	case *d == BrutalKill && negative != "":
+	case *d < 0:
+		c.fault(path, "%s is %s, must be positive, or 0 for the default", field, *d)
+	}
+}
+
+// inner compiles the children of a supervisor.
+func (c *compiler) inner(s *nodeSpec) {
+	sub := compiler{policy: c.policy, auto: s.supervisor.AutoShutdown}
+	for i, child := range s.supervisor.Children {
+		if child == nil {
+			sub.fault(s.path, "Children[%d] is nil", i)
+			continue
+		}
+		child.compile(&sub, s.path)
+	}
+	seen := make(map[string]bool)
+	for _, child := range sub.out {
+		if seen[child.id] {
+			sub.fault(child.path, "ID is used twice")
+		}
+		seen[child.id] = true
+	}
+	s.supervisor.children = sub.out
+	c.faults = append(c.faults, sub.faults...)
+}
+
+func (s Supervisor) compile(c *compiler, parent string) {
+	kind := KindSupervisor
+	if parent == "" {
+		kind = KindRoot
+	}
+	if s.Strategy == nil {
+		s.Strategy = strategies.OneForOne(strategies.RestartPolicy{})
+	}
+	if s.Strategy.Policy().IsZero() && c.policy != nil {
+		s.Strategy = s.Strategy.WithPolicy(c.policy(kind))
+	}
+	spec := c.add(&nodeSpec{id: s.ID, kind: kind, life: s.Lifecycle, source: s, supervisor: &supervisorSpec{Supervisor: s}}, parent)
+	if err := s.Strategy.Policy().Validate(); err != nil {
+		c.fault(spec.path, "Strategy: %v", err)
+	}
+	if s.AutoShutdown > AutoShutdownAll {
+		c.fault(spec.path, "AutoShutdown is %d, must be AutoShutdownNever, AutoShutdownAny or AutoShutdownAll", s.AutoShutdown)
+	}
+	c.inner(spec)
+}
+
+func (s ActorSpec) compile(c *compiler, parent string) {
+	spec := c.add(&nodeSpec{id: s.ID, kind: KindActor, life: s.Lifecycle, source: s, actor: &s}, parent)
+	if s.Producer == nil {
+		c.fault(spec.path, "Producer is nil")
+	}
+}
+
+func (s AgentSpec) compile(c *compiler, parent string) {
+	spec := c.add(&nodeSpec{id: s.ID, kind: KindAgent, life: s.Lifecycle, source: s, agent: &s}, parent)
+	if s.New == nil {
+		c.fault(spec.path, "New is nil")
+	}
+	if len(s.Types) == 0 {
+		c.fault(spec.path, "Types is empty: an agent handles at least one type of task")
+	}
+	if s.Credits < 0 || s.Credits > math.MaxInt32 {
+		c.fault(spec.path, "Credits is %d, must be at least 1, or 0 for 1", s.Credits)
+	}
+	if s.Credits == 0 {
+		s.Credits = 1
+	}
+}
+
+func (p pool) compile(c *compiler, parent string) {
+	if p.size < 1 {
+		c.fault(parent+"/"+p.agent.ID, "pool of %d, must be at least 1", p.size)
+	}
+	for i := range p.size {
+		a := p.agent
+		a.ID = fmt.Sprintf("%s-%d", p.agent.ID, i+1)
+		a.compile(c, parent)
+	}
+}
+
+func (b Breaker) compile(c *compiler, parent string) {
+	config := b.Config
+	spec := c.add(&nodeSpec{id: b.ID, kind: KindBreaker, life: b.Lifecycle, source: b, breaker: &config}, parent)
+	if config.Name == "" {
+		config.Name = spec.path
+	}
+	if err := config.Validate(); err != nil {
+		c.fault(spec.path, "Config: %v", err)
+	}
+}

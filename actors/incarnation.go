@@ -1,0 +1,646 @@
+package actors
+
+import (
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mistersmith/mistersmith/internal/ring"
+)
+
+// phase of an incarnation.
+//
+//	starting ──▶ up ──▶ stopping ──▶ ended
+//	    └──────────────────┘  ▲
+//	a fence goes from anywhere to ended
+type phase uint8
+
+const (
+	starting phase = iota
+	up
+	stopping
+	ended
+)
+
+// body is the actor that an incarnation runs: user code in a shell, a supervisor, or an agent.
+type body interface {
+	actor.Actor
+	// startsLater reports whether handling Started only begins the start; ready is called when it is complete.
+	startsLater() bool
+	// drain begins to end what must be ended before the actor itself stops, and reports whether there is nothing of the
+	// kind; otherwise drained is called when it is done.
+	drain(why outcome) bool
+	// fenced is called once when the incarnation has been fenced off. It may be called on any goroutine, and must not block.
+	fenced()
+}
+
+// incarnation is one life of a node: a fresh protoactor actor, its mailbox and the record of how it is doing. It is a
+// protoactor actor.Mailbox that takes user messages from its node's queue and has a queue of its own for everything that
+// controls the actor. Panics are recovered here, once, whatever code of the actor they come from.
+//
+// All fields below the line are guarded by the lock of the node's ref. The record is the truth; messages about it are only
+// wake-ups, since protoactor lets system messages overtake others.
+type incarnation struct {
+	node    *node
+	number  uint64
+	owner   *incarnation // the supervisor's that started it; nil at the top
+	body    body
+	pid     *actor.PID // name@number
+	cause   uint64     // event that led to this start
+	invoker actor.MessageInvoker
+	runFunc func() // in.run, bound once
+	halted  bool   // protoactor was told to stop; the run's own
+
+	// ---- guarded by node.ref.mu
+	phase     phase
+	scheduled bool
+	suspended bool // waits for the decider's word on its failure
+	fencedOff bool
+	abandoned bool // fenced off because it didn't end in time
+	wasUp     bool
+	ordered   bool // to stop, by its supervisor
+	todo      todo
+	control   ring.Ring[any]
+	outcome   outcome
+	message   any // whose handling failed
+	decided   *exitNotice
+	spawned   []*actor.PID // by the actor through protoactor
+	upped     chan struct{}
+	gone      chan struct{}
+	deadline  *time.Timer // for an end that nobody ordered
+}
+
+// todo are steps that the mailbox takes before it handles messages.
+type todo uint8
+
+const (
+	toStop   todo = 1 << iota // begin to stop
+	toFinish                  // drained: stop the actor
+	toForce                   // a hook failed while stopping: end without it
+	toClean                   // fenced off: let go of what it holds
+)
+
+var _ actor.Mailbox = (*incarnation)(nil)
+
+func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
+	in := &incarnation{node: n, owner: owner, cause: cause}
+	in.runFunc = in.run
+	r := &n.ref
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// A zombie may still hold the name: of an earlier node with the same path, the numbers of this one begin at 1 again.
+	for taken := true; taken; {
+		n.incarnations++
+		in.number = n.incarnations
+		in.pid = &actor.PID{Address: n.pid.Address, Id: n.path + "@" + strconv.FormatUint(in.number, 10)}
+		taken = in.registered()
+	}
+	r.current = in
+	return in
+}
+
+// ---- actor.Mailbox
+
+func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) {
+	in.invoker = invoker
+}
+func (in *incarnation) Start() {}
+
+// UserMessageCount returns the length of the node's queue.
+func (in *incarnation) UserMessageCount() int {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.node.ref.queue.Len()
+}
+
+// PostSystemMessage queues what protoactor sends to the actor's own PID.
+func (in *incarnation) PostSystemMessage(message any) { in.post(message) }
+
+// own is a message that was sent to the incarnation's own PID, not to its node's name. It dies with the incarnation.
+type own struct {
+	in      *incarnation
+	message any
+}
+
+// PostUserMessage queues what was sent to the incarnation's own PID, such as protoactor's ReceiveTimeout.
+func (in *incarnation) PostUserMessage(message any) {
+	in.node.ref.SendUserMessage(in.pid, own{in, message})
+}
+
+// post queues a control message. It reports whether the incarnation may still handle it.
+func (in *incarnation) post(message any) bool {
+	r := &in.node.ref
+	r.mu.Lock()
+	if in.phase == ended && !in.fencedOff {
+		r.mu.Unlock()
+		return false
+	}
+	if _, ok := message.(*actor.Terminated); in.fencedOff && !ok {
+		r.mu.Unlock()
+		return false
+	}
+	in.control.Push(message)
+	claimed := in.claim()
+	r.mu.Unlock()
+	claimed.schedule()
+	return true
+}
+
+// claim marks the incarnation as scheduled, and returns it if it wasn't. The caller holds the lock.
+func (in *incarnation) claim() *incarnation {
+	if in.scheduled {
+		return nil
+	}
+	in.scheduled = true
+	return in
+}
+
+// schedule runs a claimed incarnation. A nil one needs no run.
+func (in *incarnation) schedule() {
+	if in != nil {
+		in.node.tree.dispatcher.Schedule(in.runFunc)
+	}
+}
+
+// ---- the run
+
+func (in *incarnation) run() {
+	for !in.batch() {
+	}
+}
+
+// batch handles messages until there are none. It returns false if a panic cut it short.
+func (in *incarnation) batch() (idle bool) {
+	var message any
+	complete := false
+	defer func() {
+		if complete {
+			return
+		}
+		if value := recover(); value != nil {
+			in.failed(newPanicError(value), message)
+			return
+		}
+		// runtime.Goexit: this goroutine is lost, the actor isn't.
+		in.failed(ErrGoexit, message)
+		in.schedule()
+	}()
+	for n := 1; ; n++ {
+		step, m := in.next()
+		switch message = m; step {
+		case 0:
+			if m == nil {
+				complete = true
+				return true
+			}
+			in.handle(m)
+		case toStop:
+			if in.body == nil || in.body.drain(in.reason()) {
+				in.halt()
+			}
+		case toFinish:
+			in.halt()
+		case toForce:
+			in.force()
+		case toClean:
+			in.clean()
+		}
+		if in.halted {
+			in.checkEnded()
+		}
+		if n%throughput == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// next takes the next step, or else the next message; with neither the mailbox is idle.
+func (in *incarnation) next() (todo, any) {
+	r := &in.node.ref
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, step := range [...]todo{toClean, toForce, toStop, toFinish} {
+		if in.todo&step != 0 {
+			in.todo &^= step
+			if step == toStop {
+				in.phase = stopping
+			}
+			return step, nil
+		}
+	}
+	if in.control.Len() > 0 {
+		return 0, in.control.Pop()
+	}
+	if in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
+		return 0, r.pop()
+	}
+	in.scheduled = false
+	return 0, nil
+}
+
+// controlMessage is implemented by messages of ours that go to the body through the control queue, ahead of user messages.
+type controlMessage interface{ control() }
+
+func (in *incarnation) handle(message any) {
+	switch m := message.(type) {
+	case *actor.Started:
+		in.invoker.InvokeSystemMessage(m)
+		if !in.body.startsLater() {
+			in.ready()
+		}
+	case *actor.Stop:
+		in.exit(nil)
+	case *actor.Watch, *actor.Unwatch, *actor.Terminated, *actor.Failure:
+		in.invoker.InvokeSystemMessage(m)
+	case *actor.SuspendMailbox, *actor.ResumeMailbox, *actor.Restart:
+		// Down is always a stop, and up a new incarnation.
+	case actor.SystemMessage: // a continuation of ReenterAfter
+		if in.alive() {
+			in.invoker.InvokeSystemMessage(m)
+		}
+	case controlMessage:
+		in.invoker.InvokeUserMessage(m)
+	case *actor.PoisonPill:
+		in.node.tree.terminateLater(in.node)
+	case own:
+		if m.in != in {
+			in.node.tree.system.DeadLetter.SendUserMessage(m.in.pid, m.message)
+		} else if _, ok := m.message.(*actor.PoisonPill); ok {
+			in.exit(nil)
+		} else {
+			in.invoker.InvokeUserMessage(m.message)
+		}
+	default:
+		in.invoker.InvokeUserMessage(m)
+	}
+}
+
+func (in *incarnation) alive() bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.phase == starting || in.phase == up
+}
+
+func (in *incarnation) reason() outcome {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.outcome
+}
+
+// ---- up
+
+// ready says that the start is complete.
+func (in *incarnation) ready() {
+	r := &in.node.ref
+	r.mu.Lock()
+	if in.phase != starting || in.todo != 0 {
+		r.mu.Unlock()
+		return
+	}
+	in.phase, in.wasUp = up, true
+	in.publish(Event{Kind: Started, Cause: in.cause, Delay: in.node.recovered()})
+	if in.upped != nil {
+		close(in.upped)
+	}
+	claimed := r.wake()
+	r.mu.Unlock()
+	claimed.schedule()
+}
+
+// resume lets a suspended incarnation go on.
+func (in *incarnation) resume() {
+	r := &in.node.ref
+	r.mu.Lock()
+	in.suspended = false
+	claimed := r.wake()
+	r.mu.Unlock()
+	in.publish(Event{Kind: Resumed, Err: in.reason().err})
+	claimed.schedule()
+}
+
+// ---- down
+
+// exit is what Exit, and stopping oneself, come to: the end begins once the message at hand is done.
+func (in *incarnation) exit(reason error) {
+	r := &in.node.ref
+	r.mu.Lock()
+	switch in.phase {
+	case ended:
+	case stopping:
+		if in.outcome.class != Crash {
+			in.outcome = outcomeOf(reason)
+		}
+	default:
+		in.beginStop(outcomeOf(reason))
+	}
+	claimed := in.claimForTodo()
+	r.mu.Unlock()
+	claimed.schedule()
+}
+
+// stop is the supervisor's order to end; gone is closed when it has.
+func (in *incarnation) stop(cause uint64) (gone <-chan struct{}) {
+	r := &in.node.ref
+	r.mu.Lock()
+	in.ordered = true
+	if in.phase < stopping {
+		in.cause = cause
+		if in.todo&toStop == 0 && !in.suspended {
+			in.outcome = outcome{Shutdown, ErrShutdown}
+		}
+		in.suspended = false
+		in.todo |= toStop
+	}
+	claimed := in.claimForTodo()
+	gone = wait(&in.gone, in.phase == ended)
+	r.mu.Unlock()
+	claimed.schedule()
+	return gone
+}
+
+// quit is a supervisor's own end, after its children. A final one isn't restarted, whatever its restart type.
+func (in *incarnation) quit(o outcome, final bool) {
+	r := &in.node.ref
+	r.mu.Lock()
+	if in.phase == stopping {
+		in.todo |= toFinish
+	} else if in.phase != ended {
+		if final {
+			in.decided = &exitNotice{who: in, directive: actor.StopDirective}
+		}
+		in.beginStop(o)
+	}
+	claimed := in.claimForTodo()
+	r.mu.Unlock()
+	claimed.schedule()
+}
+
+// condemn ends a suspended incarnation whose failure is not forgiven.
+func (in *incarnation) condemn(directive actor.Directive) {
+	r := &in.node.ref
+	r.mu.Lock()
+	if in.suspended {
+		in.suspended = false
+		in.decided = &exitNotice{who: in, directive: directive}
+		in.beginStop(in.outcome)
+	}
+	claimed := in.claimForTodo()
+	r.mu.Unlock()
+	claimed.schedule()
+}
+
+func (in *incarnation) claimForTodo() *incarnation {
+	if in.todo == 0 {
+		return nil
+	}
+	return in.claim()
+}
+
+// fail ends the incarnation from outside its goroutine, as a crash. It is how a failed job, or a detector, enters.
+func (in *incarnation) fail(reason error) {
+	r := &in.node.ref
+	r.mu.Lock()
+	if in.phase < stopping && in.todo&toStop == 0 {
+		in.beginStop(outcome{Crash, reason})
+	}
+	claimed := in.claimForTodo()
+	r.mu.Unlock()
+	claimed.schedule()
+}
+
+// failed takes a panic of the actor's code. It runs in the deferred function that recovered it, so it only notes what is to
+// be done.
+func (in *incarnation) failed(reason error, message any) {
+	r := &in.node.ref
+	r.mu.Lock()
+	switch {
+	case in.phase == ended:
+	case in.phase == stopping:
+		in.outcome = outcome{Crash, reason}
+		in.todo |= toForce
+	case in.phase == up && in.node.mayResume() && in.owner != nil && in.todo == 0:
+		in.suspended, in.message = true, message
+		in.outcome = outcome{Crash, reason}
+		r.mu.Unlock()
+		in.owner.post(&actor.Failure{Who: in.pid, Reason: reason, RestartStats: actor.NewRestartStatistics(), Message: message})
+		return
+	default:
+		in.message = message
+		in.todo &^= toStop
+		in.beginStop(outcome{Crash, reason})
+	}
+	r.mu.Unlock()
+}
+
+// beginStop begins an end that nobody ordered. Nobody waits for it either, so it has a time limit of its own. The caller holds the lock.
+func (in *incarnation) beginStop(o outcome) {
+	if in.todo&toStop != 0 && in.outcome.class == Crash {
+		return
+	}
+	in.outcome = o
+	in.todo |= toStop
+	if limit := in.node.shutdown(); limit >= 0 && in.deadline == nil && !in.ordered {
+		in.deadline = time.AfterFunc(limit, func() { in.fence(o, true) })
+	}
+}
+
+// drained says that what the body had to end has ended.
+func (in *incarnation) drained() {
+	r := &in.node.ref
+	r.mu.Lock()
+	if in.phase == stopping {
+		in.todo |= toFinish
+	}
+	claimed := in.claimForTodo()
+	r.mu.Unlock()
+	claimed.schedule()
+}
+
+// halt stops the protoactor actor: Stopping, then its children, then Stopped.
+func (in *incarnation) halt() {
+	in.halted = true
+	in.invoker.InvokeSystemMessage(stopMessage)
+}
+
+// force goes on with a stop that a failing hook cut short: protoactor has got as far as that hook and no further.
+func (in *incarnation) force() {
+	if !in.registered() {
+		return // it was Stopped that failed: protoactor is done
+	}
+	for _, child := range in.childPIDs() {
+		in.node.tree.system.Root.Stop(child)
+	}
+	in.invoker.InvokeSystemMessage(&actor.Terminated{Who: nobody})
+}
+
+// clean lets go of what a fenced incarnation holds, on whatever goroutine it got back: its hooks run, its messages don't.
+func (in *incarnation) clean() {
+	defer in.returned()
+	defer func() {
+		if recover() != nil {
+			in.node.tree.system.ProcessRegistry.Remove(in.pid)
+		}
+	}()
+	if in.invoker != nil {
+		in.halt()
+	}
+}
+
+func (in *incarnation) registered() bool {
+	_, ok := in.node.tree.system.ProcessRegistry.GetLocal(in.pid.Id)
+	return ok
+}
+
+// checkEnded notes the end of a stopping incarnation: protoactor takes the process out of its registry when it is done.
+func (in *incarnation) checkEnded() {
+	if in.registered() {
+		return
+	}
+	r := &in.node.ref
+	r.mu.Lock()
+	if in.phase != stopping || in.todo != 0 {
+		r.mu.Unlock()
+		return
+	}
+	in.end()
+	r.mu.Unlock()
+	in.tellOwner()
+}
+
+// end makes the incarnation a thing of the past, and says so to the world and to those who wait for it. The caller holds the
+// lock, and calls tellOwner without it.
+func (in *incarnation) end() {
+	in.phase = ended
+	in.suspended = false
+	n := in.node
+	if n.ref.current == in {
+		n.ref.current = nil
+	}
+	if in.deadline != nil {
+		in.deadline.Stop()
+	}
+	var seq uint64
+	if in.wasUp {
+		seq = in.publish(Event{Kind: Exited, Cause: in.cause, Class: in.outcome.class, Err: in.outcome.err, Message: in.message})
+	}
+	n.ended(in, seq)
+	if in.upped != nil && !in.wasUp {
+		close(in.upped)
+	}
+	if in.gone != nil {
+		close(in.gone)
+	}
+}
+
+// order notes that the supervisor wants the incarnation to end.
+func (in *incarnation) order(cause uint64) {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	in.ordered, in.cause = true, cause
+}
+
+// returned says that a fenced incarnation's goroutine has come back and cleaned up.
+func (in *incarnation) returned() {
+	in.node.tree.cameBack(in)
+	if in.abandoned {
+		in.publish(Event{Kind: Returned})
+	}
+}
+
+// fence cuts the incarnation off, whatever it is doing: from now on it gets no message, and what it does changes nothing. If
+// code of the actor is running, it is left behind and counted until it returns.
+func (in *incarnation) fence(o outcome, abandon bool) {
+	r := &in.node.ref
+	r.mu.Lock()
+	if in.phase == ended {
+		r.mu.Unlock()
+		return
+	}
+	in.fencedOff = true
+	in.outcome = o
+	in.todo = toClean
+	in.control = ring.Ring[any]{}
+	spawned := in.spawned
+	in.spawned = nil
+	in.abandoned = abandon
+	if abandon {
+		in.publish(Event{Kind: Abandoned, Cause: in.cause, Err: o.err})
+	}
+	in.end()
+	in.node.tree.leave(in, in)
+	claimed := in.claim()
+	r.mu.Unlock()
+
+	for _, child := range spawned {
+		in.node.tree.system.Root.Stop(child)
+	}
+	if in.body != nil {
+		in.body.fenced()
+	}
+	in.tellOwner()
+	claimed.schedule()
+}
+
+// tellOwner wakes the supervisor after an end that it didn't order. A failure goes through its strategy.
+func (in *incarnation) tellOwner() {
+	r := &in.node.ref
+	r.mu.Lock()
+	o, message, decided, expected := in.outcome, in.message, in.decided, in.ordered || !in.wasUp
+	r.mu.Unlock()
+	switch {
+	case in.owner == nil:
+		in.node.tree.topEnded(o)
+	case expected:
+	case decided != nil:
+		in.owner.post(decided)
+	case o.class.Abnormal():
+		in.owner.post(&actor.Failure{Who: in.pid, Reason: o.err, RestartStats: actor.NewRestartStatistics(), Message: message})
+	default:
+		in.owner.post(&exitNotice{who: in, directive: actor.RestartDirective})
+	}
+}
+
+// wait returns a channel that is closed by whoever finds it there, or is closed already. The caller holds the lock.
+func wait(c *chan struct{}, already bool) <-chan struct{} {
+	if already {
+		return closed
+	}
+	if *c == nil {
+		*c = make(chan struct{})
+	}
+	return *c
+}
+
+// over is closed when the incarnation has ended.
+func (in *incarnation) over() <-chan struct{} {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return wait(&in.gone, in.phase == ended)
+}
+
+// result is how the incarnation is doing: whether it came up, and if it has ended, how.
+func (in *incarnation) result() (wasUp bool, o outcome, hasEnded bool) {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.wasUp, in.outcome, in.phase == ended
+}
+
+// settled is closed when the incarnation is up or has ended.
+func (in *incarnation) settled() <-chan struct{} {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return wait(&in.upped, in.wasUp || in.phase == ended)
+}
+
+func (in *incarnation) publish(e Event) uint64 {
+	e.Path, e.Node, e.Incarnation = in.node.path, in.node.kind, in.number
+	return in.node.tree.publish(e)
+}
+
+var (
+	stopMessage = &actor.Stop{}
+	nobody      = &actor.PID{Address: "nonhost", Id: "nobody"} // a child that never was
+	closed      = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+)

@@ -1,0 +1,45 @@
+package actors
+
+import (
+	"log/slog"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mistersmith/mistersmith/routing"
+	"github.com/mistersmith/mistersmith/strategies"
+)
+
+// Option is an option of Start.
+type Option func(*options)
+
+type options struct {
+	system       *actor.ActorSystem
+	logger       *slog.Logger
+	policies     map[Kind]strategies.RestartPolicy
+	abandonLimit int
+	hub          routing.Options
+
+	subscriptions []*Subscription
+}
+
+// WithSystem runs the tree on an actor system of yours. Stopping the tree leaves the system as it is. Without it the tree has its own.
+func WithSystem(system *actor.ActorSystem) Option { return func(o *options) { o.system = system } }
+
+// WithLogger logs the tree's events, and protoactor's warnings. Without it nothing is logged.
+func WithLogger(logger *slog.Logger) Option { return func(o *options) { o.logger = logger } }
+
+// WithPolicy is the restart policy of supervisors of one kind, KindRoot or KindSupervisor, whose strategy has a zero policy.
+func WithPolicy(k Kind, p strategies.RestartPolicy) Option {
+	return func(o *options) { o.policies[k] = p }
+}
+
+// WithAbandonLimit is how many abandoned goroutines the tree bears before it stops with ErrAbandoned. The default is DefaultAbandonLimit.
+func WithAbandonLimit(n int) Option { return func(o *options) { o.abandonLimit = n } }
+
+// WithHub configures the hub that routes the tree's tasks. Its OnEvent is called besides the tree's own events.
+func WithHub(h routing.Options) Option { return func(o *options) { o.hub = h } }
+
+// WithSubscription subscribes before the start, so that nothing of it is missed. A subscription belongs to one tree.
+func WithSubscription(s *Subscription) Option {
+	return func(o *options) { o.subscriptions = append(o.subscriptions, s) }
+}

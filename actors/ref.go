@@ -1,0 +1,201 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mistersmith/mistersmith/internal/ring"
+)
+
+// Overflow says what a full queue does with one message more.
+type Overflow uint8
+
+const (
+	Reject     Overflow = iota // the new message becomes a dead letter; a request fails at once
+	DropOldest                 // the oldest message becomes a dead letter
+)
+
+// DefaultQueue is the capacity of a node's queue if its spec doesn't say.
+const DefaultQueue = 1024
+
+// ErrQueueClosed says that a node is gone for good and takes no messages.
+var ErrQueueClosed = errors.New("node is gone")
+
+// ref is the process behind a node's logical name. It owns the node's queue, which outlives every incarnation: messages wait
+// here while the node is down, and its present incarnation takes them from here. One lock guards the queue and the
+// incarnation's scheduling, so a fence or a takeover is exact: an incarnation that isn't the current one gets nothing.
+type ref struct {
+	node *node
+
+	mu       sync.Mutex
+	queue    ring.Ring[any]
+	capacity int
+	overflow Overflow
+	current  *incarnation // takes from the queue; nil while the node is down
+	closed   bool
+	space    chan struct{} // closed when a blocked sender may try again; nil when none is blocked
+	watchers []*actor.PID
+	dropped  uint64
+}
+
+var _ actor.Process = (*ref)(nil)
+
+// SendUserMessage implements actor.Process.
+func (r *ref) SendUserMessage(pid *actor.PID, message any) {
+	if batch, ok := actor.UnwrapEnvelopeMessage(message).(actor.MessageBatch); ok {
+		for _, m := range batch.GetMessages() {
+			r.SendUserMessage(pid, m)
+		}
+	}
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		r.forward(pid, message)
+		return
+	}
+	refused, full := message, r.queue.Len() >= r.capacity
+	if full {
+		r.dropped++
+		if r.overflow == DropOldest {
+			refused = r.queue.Pop()
+		}
+	}
+	if full && r.overflow == Reject {
+		r.mu.Unlock()
+	} else {
+		in := r.push(message)
+		r.mu.Unlock()
+		in.schedule()
+	}
+	if full {
+		r.node.tree.system.DeadLetter.SendUserMessage(pid, refused)
+	}
+}
+
+// push queues a message and returns the incarnation that has to be scheduled for it, if any. The caller holds the lock.
+func (r *ref) push(message any) *incarnation {
+	r.queue.Push(message)
+	return r.wake()
+}
+
+// wake claims the current incarnation for scheduling if it can take messages and isn't scheduled yet.
+func (r *ref) wake() *incarnation {
+	in := r.current
+	if in == nil || in.scheduled || in.phase != up || in.suspended || r.queue.Len() == 0 {
+		return nil
+	}
+	in.scheduled = true
+	return in
+}
+
+// send queues a message, and waits for room until ctx ends.
+func (r *ref) send(ctx context.Context, message any) error {
+	for {
+		r.mu.Lock()
+		if r.closed {
+			r.mu.Unlock()
+			return r.node.errorf(ErrQueueClosed)
+		}
+		if r.queue.Len() < r.capacity {
+			in := r.push(message)
+			r.mu.Unlock()
+			in.schedule()
+			return nil
+		}
+		if r.space == nil {
+			r.space = make(chan struct{})
+		}
+		space := r.space
+		r.mu.Unlock()
+		select {
+		case <-space:
+		case <-ctx.Done():
+			return r.node.errorf(context.Cause(ctx))
+		}
+	}
+}
+
+// pop takes the next message for the current incarnation. The caller holds the lock and knows that there is one.
+func (r *ref) pop() any {
+	m := r.queue.Pop()
+	if r.space != nil && r.queue.Len() <= r.capacity/2 {
+		close(r.space)
+		r.space = nil
+	}
+	return m
+}
+
+// SendSystemMessage implements actor.Process: what protoactor sends to a PID besides messages.
+func (r *ref) SendSystemMessage(pid *actor.PID, message any) {
+	switch m := message.(type) {
+	case *actor.Watch:
+		r.mu.Lock()
+		closed := r.closed
+		if !closed && !slices.ContainsFunc(r.watchers, m.Watcher.Equal) {
+			r.watchers = append(r.watchers, m.Watcher)
+		}
+		r.mu.Unlock()
+		if closed {
+			r.node.tree.tell(m.Watcher, &actor.Terminated{Who: r.node.pid, Why: actor.TerminatedReason_NotFound})
+		}
+	case *actor.Unwatch:
+		r.mu.Lock()
+		r.watchers = slices.DeleteFunc(r.watchers, m.Watcher.Equal)
+		r.mu.Unlock()
+	case *actor.Stop:
+		r.Stop(pid)
+	}
+}
+
+// Stop implements actor.Process. Stopping a logical PID from outside is a terminate call to its supervisor.
+func (r *ref) Stop(*actor.PID) { r.node.tree.terminateLater(r.node) }
+
+// open takes messages again, after close.
+func (r *ref) open() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		r.closed = false
+		r.node.tree.register(r.node)
+	}
+}
+
+// close makes dead letters of what is queued and tells the watchers that the node is gone.
+func (r *ref) close() {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return
+	}
+	r.closed = true
+	left, watchers := r.queue, r.watchers
+	r.queue, r.watchers = ring.Ring[any]{}, nil
+	if r.space != nil {
+		close(r.space)
+		r.space = nil
+	}
+	r.mu.Unlock()
+
+	t := r.node.tree
+	t.system.ProcessRegistry.Remove(r.node.pid)
+	for left.Len() > 0 {
+		t.system.DeadLetter.SendUserMessage(r.node.pid, left.Pop())
+	}
+	for _, w := range watchers {
+		t.tell(w, &actor.Terminated{Who: r.node.pid, Why: actor.TerminatedReason_Stopped})
+	}
+}
+
+// forward is what a closed ref does with messages: PIDs keep pointing at it for ever, but its name may have a new holder.
+func (r *ref) forward(pid *actor.PID, message any) {
+	system := r.node.tree.system
+	if p, ok := system.ProcessRegistry.GetLocal(r.node.path); ok && p != actor.Process(r) {
+		p.SendUserMessage(pid, message)
+		return
+	}
+	system.DeadLetter.SendUserMessage(pid, message)
+}

@@ -1,0 +1,45 @@
+package actors
+
+import "github.com/asynkron/protoactor-go/actor"
+
+// shell is the thin actor around a user's protoactor actor: it hands everything on, with the context of the node.
+type shell struct {
+	in   *incarnation
+	user actor.Actor
+	ctx  nodeContext
+}
+
+var _ body = (*shell)(nil)
+
+func newShell(in *incarnation, user actor.Actor) body {
+	s := shell{in: in, user: user}
+	if strategy, ok := user.(actor.SupervisorStrategy); ok {
+		return &strategicShell{s, strategy}
+	}
+	return &s
+}
+
+// Receive implements actor.Actor.
+func (s *shell) Receive(ctx actor.Context) {
+	if t, ok := ctx.Message().(*actor.Terminated); ok {
+		if t.Who == nobody {
+			return
+		}
+		s.in.orphaned(t.Who)
+	}
+	if s.ctx.Context != ctx {
+		s.ctx = nodeContext{ctx, s.in}
+	}
+	s.user.Receive(&s.ctx)
+}
+
+func (s *shell) userActor() actor.Actor { return s.user }
+func (s *shell) startsLater() bool      { return false }
+func (s *shell) drain(outcome) bool     { return true }
+func (s *shell) fenced()                {}
+
+// strategicShell is the shell of an actor that rules its own children with a HandleFailure of its own.
+type strategicShell struct {
+	shell
+	actor.SupervisorStrategy
+}

@@ -1,0 +1,179 @@
+package actors
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/routing"
+	"github.com/mistersmith/mistersmith/strategies"
+)
+
+// Child is a spec of something that can hang below a supervisor: [Supervisor], [AgentSpec], [ActorSpec], [Breaker], or what [Pool] returns.
+// Specs are data; the same one may be used in several places.
+type Child interface {
+	compile(c *compiler, parent string)
+}
+
+// Restart says when a child that ended by itself is started again.
+type Restart uint8
+
+const (
+	Permanent Restart = iota // always
+	Transient                // only after an abnormal exit: a crash or a kill
+	Temporary                // never; its spec goes with it
+)
+
+// AutoShutdown says whether a supervisor ends with its significant children.
+type AutoShutdown uint8
+
+const (
+	AutoShutdownNever AutoShutdown = iota
+	AutoShutdownAny                // when any significant child has ended by itself and isn't restarted
+	AutoShutdownAll                // when the last significant child has
+)
+
+// Shutdown times with a meaning of their own.
+const (
+	BrutalKill time.Duration = -1            // fenced off at once, without a word
+	NoLimit    time.Duration = math.MaxInt64 // waited for as long as it takes
+)
+
+// Defaults of a Lifecycle.
+const (
+	DefaultShutdown     = 5 * time.Second
+	DefaultStartTimeout = 30 * time.Second
+)
+
+// Lifecycle is how a supervisor treats a child. Its zero value is a permanent child with the defaults below.
+type Lifecycle struct {
+	Restart Restart
+
+	// Significant children may end their supervisor: see AutoShutdown. It needs an auto-shutdown there, and a child that isn't permanent.
+	Significant bool
+
+	// Shutdown is how long the child may take to stop before it is abandoned. 0 means DefaultShutdown, for supervisors NoLimit.
+	Shutdown time.Duration
+
+	// StartTimeout is how long the child may take to come up. 0 means DefaultStartTimeout, for supervisors NoLimit.
+	StartTimeout time.Duration
+
+	// Queue is how many messages may wait; 0 means DefaultQueue. Overflow says what becomes of one more.
+	Queue    int
+	Overflow Overflow
+}
+
+// Supervisor is the spec of a supervisor: a strategy, and children that are started in order and stopped in reverse.
+type Supervisor struct {
+	ID string // without '/', '@' and '$'
+
+	// Strategy says what a child's failure means to its siblings. nil means strategies.OneForOne. A zero policy means the tree's default
+	// for supervisors, if it has one.
+	Strategy strategies.Strategy
+
+	Children     []Child
+	AutoShutdown AutoShutdown
+
+	// Init, if set, runs on the supervisor's goroutine before its first child is started, at every start. ctx ends when the
+	// supervisor is told to stop. An error is a start error; ErrIgnore means: don't run this supervisor.
+	Init func(ctx context.Context) error
+
+	Lifecycle
+}
+
+// Actor is the spec of a permanent child that runs any protoactor actor, with the options it would be given elsewhere. The
+// mailbox, the spawn function and the dispatcher are the tree's; a supervisor strategy rules the actor's own children.
+//
+// The producer is called for each incarnation, within the start timeout. An actor whose handling of Started panics, or calls
+// [Exit], has failed to start.
+func Actor(id string, producer actor.Producer, options ...actor.PropsOption) ActorSpec {
+	return ActorSpec{ID: id, Producer: producer, Options: options}
+}
+
+// ActorSpec is the spec of a child that runs any protoactor actor. See [Actor].
+type ActorSpec struct {
+	ID       string
+	Producer actor.Producer
+	Options  []actor.PropsOption
+	Lifecycle
+}
+
+// With returns the spec with another lifecycle.
+func (s ActorSpec) With(l Lifecycle) ActorSpec { s.Lifecycle = l; return s }
+
+// AgentSpec is the spec of an agent: something that handles tasks. See [Agent] and [Stateful].
+type AgentSpec struct {
+	ID string
+
+	// New makes the handlers of one incarnation, and is called for each. They may share state: with Credits above 1 they
+	// run concurrently.
+	New func() AgentCode
+
+	// Types that the handlers are for. They must be the same for each incarnation.
+	Types []string
+
+	// Credits is how many tasks the agent handles at once; 0 means 1.
+	Credits int
+
+	Lifecycle
+
+	stateless bool // New is ours, and does nothing
+}
+
+// AgentCode is what one incarnation of an agent runs.
+type AgentCode struct {
+	Handlers []routing.Handler
+	Start    func(ctx context.Context) error // optional; an error is a start error, ErrIgnore means: don't run it
+	Stop     func(ctx context.Context)       // optional; after the last handler has returned, within the shutdown time; not after a failure
+}
+
+// With returns the spec with another lifecycle.
+func (s AgentSpec) With(l Lifecycle) AgentSpec { s.Lifecycle = l; return s }
+
+// Agent is the spec of a permanent agent that handles tasks of one type with a function. An error of the function is the task's
+// outcome; a panic is the agent's failure.
+func Agent[In, Out any](id string, t routing.Type[In, Out], handle func(context.Context, In) (Out, error)) AgentSpec {
+	code := AgentCode{Handlers: []routing.Handler{routing.HandlerOf(t, handle)}}
+	return AgentSpec{ID: id, Types: []string{t.Name()}, New: func() AgentCode { return code }, stateless: true}
+}
+
+// Handler is an agent with state: it handles tasks of one type. It may also have a method Start(context.Context) error that runs before
+// the first task, and a method Stop(context.Context) that runs after the last.
+type Handler[In, Out any] interface {
+	Handle(context.Context, In) (Out, error)
+}
+
+// Stateful is the spec of a permanent agent whose incarnations each have a value of their own: one shared by them would be
+// shared with an incarnation that hangs.
+func Stateful[In, Out any, H Handler[In, Out]](id string, t routing.Type[In, Out], construct func() H) AgentSpec {
+	return AgentSpec{ID: id, Types: []string{t.Name()}, New: func() AgentCode {
+		h := construct()
+		code := AgentCode{Handlers: []routing.Handler{routing.HandlerOf(t, h.Handle)}}
+		if s, ok := any(h).(interface{ Start(context.Context) error }); ok {
+			code.Start = s.Start
+		}
+		if s, ok := any(h).(interface{ Stop(context.Context) }); ok {
+			code.Stop = s.Stop
+		}
+		return code
+	}}
+}
+
+// Pool is n agents of one spec, named after it: "summarizer-1" to "summarizer-n".
+func Pool(n int, agent AgentSpec) Child { return pool{n, agent} }
+
+type pool struct {
+	size  int
+	agent AgentSpec
+}
+
+// Breaker is the spec of a circuit breaker that guards calls to something outside. Its state survives its restarts.
+// Agents call through it with [Guard].
+type Breaker struct {
+	ID     string
+	Config breaker.Config // the zero value has the defaults of package breaker; an empty Name becomes the node's path
+	Lifecycle
+}

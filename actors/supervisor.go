@@ -1,0 +1,345 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mistersmith/mistersmith/internal/supervise"
+	"github.com/mistersmith/mistersmith/strategies"
+)
+
+// StartError says which node could not be started, and why. Of a supervisor that is the StartError of a child.
+type StartError struct {
+	Path string
+	Err  error
+}
+
+func (e *StartError) Error() string { return fmt.Sprintf("start %s: %v", e.Path, e.Err) }
+func (e *StartError) Unwrap() error { return e.Err }
+
+// supervisor is the actor of one incarnation of a supervisor: it feeds the state machine, and carries out what that decides. All its
+// fields belong to its goroutine.
+type supervisor struct {
+	in      *incarnation
+	spec    *supervisorSpec
+	ctx     context.Context // of Init
+	cancel  context.CancelFunc
+	machine *supervise.Machine
+	timers  map[uint64]*time.Timer // of backoffs, by token
+	running *sequence              // being carried out; nil when none is
+	broken  bool                   // the machine panicked
+	closed  bool                   // it has quit
+}
+
+var (
+	_ body            = (*supervisor)(nil)
+	_ strategies.Host = (*supervisor)(nil)
+)
+
+func newSupervisor(in *incarnation) *supervisor {
+	s := &supervisor{in: in, spec: in.node.spec.supervisor, timers: make(map[uint64]*time.Timer)}
+	s.ctx, s.cancel = context.WithCancel(in.node.tree.context)
+	return s
+}
+
+// Messages that a supervisor gets through its control queue.
+type (
+	exitNotice struct { // a child ended by itself
+		who       *incarnation
+		directive actor.Directive
+	}
+	sequenceDone struct{ event supervise.Done }
+	backoffOver  struct{ event supervise.Due }
+	tryAgain     struct{ event supervise.Retry }
+	dynamicCall  struct {
+		event supervise.Call
+		reply chan<- supervise.Answer // with room for one
+	}
+)
+
+func (*exitNotice) control()   {}
+func (*sequenceDone) control() {}
+func (*backoffOver) control()  {}
+func (*tryAgain) control()     {}
+func (*dynamicCall) control()  {}
+
+// Receive implements actor.Actor.
+func (s *supervisor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		s.boot()
+	case *exitNotice:
+		s.exited(m.who.node, m.who.number, m.directive)
+	case *sequenceDone:
+		s.running = nil
+		s.step(m.event)
+	case *backoffOver:
+		delete(s.timers, m.event.Token)
+		s.step(m.event)
+	case *tryAgain:
+		s.step(m.event)
+	case *dynamicCall:
+		m.event.To = m
+		s.step(m.event)
+	case actor.SystemMessage, actor.AutoReceiveMessage:
+	default:
+		ctx.ActorSystem().DeadLetter.SendUserMessage(s.in.node.pid, m)
+	}
+}
+
+// HandleFailure implements actor.SupervisorStrategy: the strategy of the spec decides, and hands its decision back.
+func (s *supervisor) HandleFailure(system *actor.ActorSystem, sup actor.Supervisor, child *actor.PID, rs *actor.RestartStatistics, reason, message any) {
+	s.spec.Strategy.HandleFailure(system, sup, child, rs, reason, message)
+}
+
+// HandleDecision implements strategies.Host.
+func (s *supervisor) HandleDecision(d strategies.Decision) {
+	n, number := s.child(d.Child)
+	if n == nil {
+		return
+	}
+	if d.Fault != nil {
+		s.in.publish(Event{Kind: Faulty, Err: d.Fault})
+	}
+	in, _ := n.running(number)
+	switch {
+	case in == nil:
+		s.exited(n, number, d.Directive)
+	case d.Directive == actor.ResumeDirective:
+		in.resume()
+	default:
+		in.condemn(d.Directive)
+	}
+}
+
+// child finds the node and the incarnation behind the PID "path/id@number".
+func (s *supervisor) child(pid *actor.PID) (*node, uint64) {
+	at := strings.LastIndexByte(pid.Id, '@')
+	if at < 0 {
+		return nil, 0
+	}
+	number, err := strconv.ParseUint(pid.Id[at+1:], 10, 64)
+	if err != nil {
+		return nil, 0
+	}
+	return s.node(pid.Id[strings.LastIndexByte(pid.Id[:at], '/')+1 : at]), number
+}
+
+func (s *supervisor) node(id string) *node {
+	s.in.node.ref.mu.Lock()
+	defer s.in.node.ref.mu.Unlock()
+	return s.in.node.children[id]
+}
+
+func (s *supervisor) exited(n *node, number uint64, d actor.Directive) {
+	n.ref.mu.Lock()
+	last := n.lastExit
+	n.ref.mu.Unlock()
+	if last.incarnation == number {
+		s.step(supervise.Exit{ID: n.spec.id, Incarnation: number, Outcome: last.outcome.machine(), Directive: d})
+	}
+}
+
+// boot begins the start. The static children are there again, whatever became of them under an earlier incarnation.
+func (s *supervisor) boot() {
+	s.in.publish(Event{Kind: Starting, Cause: s.in.cause})
+	if s.spec.Init != nil {
+		if err := s.spec.Init(s.ctx); err != nil {
+			s.closed = true
+			s.in.exit(err)
+			return
+		}
+	}
+	config := supervise.Config{
+		Strategy:     s.spec.Strategy,
+		Policy:       s.spec.Policy(),
+		AutoShutdown: supervise.AutoShutdown(s.spec.AutoShutdown),
+		Random:       rand.Float64,
+	}
+	for _, child := range s.in.node.revive() {
+		config.Children = append(config.Children, child.spec.machine())
+	}
+	s.machine = supervise.New(config)
+	s.step(supervise.Boot{})
+}
+
+func (s *supervisor) startsLater() bool { return true }
+
+// drain implements body: the children are stopped before the supervisor is.
+func (s *supervisor) drain(outcome) bool {
+	s.cancel()
+	if s.machine == nil || s.closed {
+		return true
+	}
+	if s.broken {
+		s.fenced()
+		return true
+	}
+	s.step(supervise.ShutdownOrder{})
+	return s.closed
+}
+
+// fenced implements body: what hangs below a supervisor goes with it, and its dynamic children for good.
+func (s *supervisor) fenced() {
+	s.cancel()
+	for _, child := range s.in.node.offspring() {
+		child.kill(fmt.Errorf("%w with its supervisor", ErrKilled))
+	}
+	s.in.node.dropDynamic()
+}
+
+// step feeds the machine one event and carries out what it decides.
+func (s *supervisor) step(e supervise.Event) {
+	if s.machine == nil || s.closed {
+		if d, ok := e.(supervise.Call); ok {
+			answer(d.To, supervise.Answer{Err: supervise.ErrStopped, ID: d.ID})
+		}
+		return
+	}
+	s.broken = true
+	actions := s.machine.Step(time.Now(), e)
+	s.broken = false
+	for _, a := range actions {
+		s.carryOut(a)
+	}
+}
+
+func (s *supervisor) carryOut(a supervise.Action) {
+	switch a := a.(type) {
+	case supervise.Stop:
+		s.running = newSequence(s.in, a.Sequence, s.cause(a.For))
+		s.running.stop(s.targets(a.Targets))
+	case supervise.Start:
+		s.running = newSequence(s.in, a.Sequence, s.cause(a.For))
+		s.running.start(s.prepared(a.Children))
+	case supervise.Abort:
+		if s.running != nil {
+			s.running.abort()
+		}
+	case supervise.Wait:
+		n := s.node(a.ID)
+		n.backOff(true)
+		n.publish(Event{Kind: BackingOff, Cause: s.cause(a.ID), Delay: a.Delay})
+		s.timers[a.Token] = time.AfterFunc(a.Delay, func() {
+			s.in.post(&backoffOver{supervise.Due{ID: a.ID, Token: a.Token}})
+		})
+	case supervise.Cancel:
+		if n := s.node(a.ID); n != nil {
+			n.backOff(false)
+		}
+		if timer := s.timers[a.Token]; timer != nil {
+			timer.Stop()
+			delete(s.timers, a.Token)
+		}
+	case supervise.Again:
+		s.in.post(&tryAgain{supervise.Retry(a)})
+	case supervise.Report:
+		s.report(a)
+	case supervise.GroupRestart:
+		n := s.node(a.ID)
+		n.publish(Event{Kind: GroupRestart, Cause: s.cause(a.ID), Group: a.Size, Strategy: s.spec.Strategy.String()})
+	case supervise.Drop:
+		if n := s.node(a.ID); n != nil {
+			s.in.node.disown(n)
+		}
+	case supervise.Reply:
+		answer(a.To, a.Answer)
+	case supervise.Ready:
+		s.in.ready()
+	case supervise.Quit:
+		s.quit(a)
+	}
+}
+
+func answer(to any, a supervise.Answer) {
+	if c, ok := to.(*dynamicCall); ok && c.reply != nil {
+		c.reply <- a
+	}
+}
+
+// cause is the event that told of the failure of a child.
+func (s *supervisor) cause(id string) uint64 {
+	if id == "" {
+		return s.in.cause
+	}
+	n := s.node(id)
+	if n == nil {
+		return 0
+	}
+	n.ref.mu.Lock()
+	defer n.ref.mu.Unlock()
+	return n.failedSeq
+}
+
+func (s *supervisor) report(r supervise.Report) {
+	n := s.node(r.ID)
+	if n == nil || n.kind == KindRoot {
+		return // what becomes of the root is the tree's to tell
+	}
+	n.ref.mu.Lock()
+	defer n.ref.mu.Unlock()
+	e := Event{Path: n.path, Node: n.kind, Incarnation: n.lastExit.incarnation, Cause: n.lastExit.seq, Class: Class(r.Outcome.Class), Err: r.Outcome.Err}
+	switch r.Context {
+	case supervise.ChildTerminated:
+		e.Kind, e.Context = Failed, ContextChildTerminated
+	case supervise.StartError:
+		e.Kind, e.Context = Failed, ContextStartError
+	case supervise.BudgetSpent:
+		e.Kind, e.Context, e.Cause = Failed, ContextBudgetSpent, n.failedSeq
+	case supervise.Escalated:
+		e.Kind, e.Cause = Escalated, n.failedSeq
+		e.Path, e.Node, e.Incarnation = s.in.node.path, s.in.node.kind, s.in.number
+	}
+	seq := n.tree.publish(e)
+	if e.Kind == Failed {
+		n.failedSeq = seq
+	}
+}
+
+// targets looks the machine's targets up.
+func (s *supervisor) targets(targets []supervise.Target) []target {
+	ts := make([]target, 0, len(targets))
+	for _, t := range targets {
+		ts = append(ts, target{s.node(t.ID), t})
+	}
+	return ts
+}
+
+// prepared looks the nodes up that are to be started, and makes those of new children.
+func (s *supervisor) prepared(specs []supervise.Spec) []*node {
+	nodes := make([]*node, 0, len(specs))
+	for _, spec := range specs {
+		n := s.node(spec.ID)
+		if n == nil {
+			n = s.in.node.tree.plant(spec.Data.(*nodeSpec), s.in.node)
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+// quit ends the supervisor after its machine.
+func (s *supervisor) quit(q supervise.Quit) {
+	s.closed = true
+	for _, timer := range s.timers {
+		timer.Stop()
+	}
+	clear(s.timers)
+	s.in.node.dropDynamic()
+	o := outcome{Class(q.Outcome.Class), q.Outcome.Err}
+	switch {
+	case q.Failed != "":
+		o.class = Crash
+	case o.err == nil:
+		o.err = ErrShutdown
+	default:
+		o.err = fmt.Errorf("%w: %w", ErrShutdown, o.err)
+	}
+	s.in.quit(o, q.Final)
+}

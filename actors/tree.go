@@ -1,0 +1,401 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/routing"
+	"github.com/mistersmith/mistersmith/strategies"
+)
+
+// Tree is a running supervision tree. All its methods may be called from any goroutine, but those that wait must not be called by
+// an actor in its Receive: the tree may need just that actor to go on.
+type Tree struct {
+	options    options
+	system     *actor.ActorSystem
+	dispatcher *dispatcher
+	spawner    *spawner
+	hub        *routing.Hub
+	context    context.Context // ends when the tree has
+	cancel     context.CancelFunc
+	bus        bus
+	leftovers  leftovers
+
+	top  *node // the hidden supervisor of the root and the tree's own nodes
+	root *node
+
+	nodesMu sync.RWMutex
+	nodes   map[string]*node // by path
+
+	endMu  sync.Mutex
+	asked  bool  // to stop
+	reason error // why it ends, if not because it was asked to
+	err    error // how it ended; set before done is closed
+	done   chan struct{}
+}
+
+// deadLetterPause is how long protoactor doesn't log dead letters after it has logged some; on a system of the tree's own it logs none.
+const deadLetterPause = time.Millisecond
+
+// ErrNameTaken says that the actor system has an actor with the path of a node already.
+var ErrNameTaken = errors.New("name is taken in the actor system")
+
+// ErrStopped says that the tree, or the supervisor that was asked, has stopped or is stopping.
+var ErrStopped = errors.New("stopped")
+
+// Start starts a tree, and returns when every node of it is up. Children are started in order. If one can't be started, those that are up
+// are stopped in reverse and Start returns a [*StartError]; an invalid spec starts nothing and returns a [*SpecError]. ctx bounds the
+// start only: when it ends first, what was started is stopped again.
+func Start(ctx context.Context, root Supervisor, opts ...Option) (*Tree, error) {
+	t, err := newTree(root, opts)
+	if err != nil {
+		return nil, err
+	}
+	return t, t.boot(ctx)
+}
+
+func newTree(root Supervisor, opts []Option) (*Tree, error) {
+	o := options{policies: make(map[Kind]strategies.RestartPolicy), abandonLimit: DefaultAbandonLimit}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	c := compiler{policy: func(k Kind) strategies.RestartPolicy { return o.policies[k] }}
+	root.compile(&c, "")
+	if o.abandonLimit < 0 {
+		c.fault("WithAbandonLimit", "%d, must be at least 0", o.abandonLimit)
+	}
+	for k, p := range o.policies {
+		if err := p.Validate(); err != nil {
+			c.fault("WithPolicy("+k.String()+")", "%v", err)
+		}
+	}
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+
+	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node), done: make(chan struct{})}
+	t.context, t.cancel = context.WithCancel(context.Background())
+	if err := t.openHub(c.out[0]); err != nil {
+		return nil, err
+	}
+	t.system = o.system
+	if t.system == nil {
+		logger := o.logger
+		if logger == nil {
+			logger = slog.New(slog.DiscardHandler)
+		}
+		t.system = actor.NewActorSystem(actor.WithDeadLetterRequestLogging(false), actor.WithDeadLetterThrottleInterval(deadLetterPause),
+			actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(warnings{logger.Handler()}) }))
+	}
+	t.spawner = newSpawner(t.system, t.dispatcher)
+	for _, s := range o.subscriptions {
+		t.bus.subscribe(s)
+	}
+	if err := t.plantAll(c.out[0]); err != nil {
+		t.end(err)
+		return nil, err
+	}
+	if o.logger != nil {
+		t.log(o.logger)
+	}
+	return t, nil
+}
+
+// openHub makes the hub that lives as long as the tree; its actor may come and go.
+func (t *Tree) openHub(root *nodeSpec) error {
+	o := t.options.hub
+	users := o.OnEvent
+	o.OnEvent = func(e routing.Event) {
+		t.publish(Event{Kind: TaskChanged, Path: e.Spoke.Path, Node: KindAgent, Incarnation: e.Spoke.Incarnation, Err: e.Err, Task: &e})
+		if users != nil {
+			users(e)
+		}
+	}
+	hub, err := routing.NewHub(o)
+	if err != nil {
+		return &SpecError{[]Fault{{"WithHub", err.Error()}}}
+	}
+	t.hub = hub
+	return hub.Declare(root.taskTypes()...)
+}
+
+// taskTypes lists the types that agents in the spec handle.
+func (s *nodeSpec) taskTypes() []string {
+	if s.agent != nil {
+		return s.agent.Types
+	}
+	var types []string
+	if s.supervisor != nil {
+		for _, c := range s.supervisor.children {
+			types = append(types, c.taskTypes()...)
+		}
+	}
+	return types
+}
+
+// plantAll makes the nodes. Above the root is a supervisor that nobody sees: it keeps the tree's own nodes running and ends with the root.
+func (t *Tree) plantAll(root *nodeSpec) error {
+	hub := &nodeSpec{id: "$hub", path: root.path + "/$hub", kind: KindHub, life: Lifecycle{Queue: DefaultQueue, Shutdown: DefaultShutdown, StartTimeout: DefaultStartTimeout}}
+	root.life.Restart, root.life.Significant = Temporary, true
+	spec := Supervisor{
+		ID:           "$tree",
+		AutoShutdown: AutoShutdownAny,
+		Strategy: strategies.OneForOne(strategies.AlwaysRestart().
+			WithBackoff(strategies.Exponential(time.Millisecond, time.Second))),
+	}
+	top := &nodeSpec{id: spec.ID, path: root.path + "/$tree", kind: kindSystem, life: Lifecycle{Queue: DefaultQueue, Shutdown: NoLimit, StartTimeout: NoLimit},
+		source: spec, supervisor: &supervisorSpec{Supervisor: spec, children: []*nodeSpec{hub, root}}}
+	t.top = t.plant(top, nil)
+	t.root = t.top.static[1]
+	for _, n := range t.all() {
+		if p, ok := t.system.ProcessRegistry.GetLocal(n.path); !ok || p != actor.Process(&n.ref) {
+			return n.errorf(ErrNameTaken)
+		}
+	}
+	return nil
+}
+
+// plant makes a node and those below it, registers their names and puts them under their parent.
+func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
+	n := &node{tree: t, parent: parent, spec: spec, path: spec.path, kind: spec.kind, pid: t.system.NewLocalPID(spec.path)}
+	n.ref = ref{node: n, capacity: spec.life.Queue, overflow: spec.life.Overflow}
+	switch n.kind {
+	case KindHub:
+		n.hub = t.hub
+	case KindBreaker:
+		n.guard = t.newGuard(n, *spec.breaker)
+	}
+	t.index(n)
+	t.register(n)
+	if parent != nil {
+		parent.adopt(n)
+	}
+	if spec.supervisor != nil {
+		for _, child := range spec.supervisor.children {
+			c := t.plant(child, n)
+			c.isStatic = true
+			n.static = append(n.static, c)
+		}
+	}
+	return n
+}
+
+// newGuard makes what a breaker node's incarnations share: the breaker, and the calls in flight.
+func (t *Tree) newGuard(n *node, c breaker.Config) *breaker.Runner {
+	users := c.OnTransition
+	c.OnTransition = func(change breaker.Transition) {
+		n.publish(Event{Kind: BreakerChanged, Err: nil, Breaker: &change})
+		if users != nil {
+			users(change)
+		}
+	}
+	b, err := breaker.New(c)
+	if err != nil {
+		panic(err) // the spec was validated
+	}
+	return breaker.NewRunner(b)
+}
+
+func (t *Tree) index(n *node) {
+	t.nodesMu.Lock()
+	defer t.nodesMu.Unlock()
+	t.nodes[n.path] = n
+}
+
+func (t *Tree) register(n *node) { t.system.ProcessRegistry.Add(&n.ref, n.path) }
+
+// forget takes a node, and all below it, out of the tree.
+func (t *Tree) forget(n *node) {
+	for _, child := range n.offspring() {
+		t.forget(child)
+	}
+	t.nodesMu.Lock()
+	if t.nodes[n.path] == n {
+		delete(t.nodes, n.path)
+	}
+	t.nodesMu.Unlock()
+	n.ref.close()
+	if n.guard != nil && !n.isStatic {
+		n.guard.Breaker().Close()
+	}
+}
+
+func (t *Tree) all() []*node {
+	t.nodesMu.RLock()
+	defer t.nodesMu.RUnlock()
+	all := make([]*node, 0, len(t.nodes))
+	for _, n := range t.nodes {
+		all = append(all, n)
+	}
+	return all
+}
+
+func (t *Tree) lookup(path string) *node {
+	t.nodesMu.RLock()
+	defer t.nodesMu.RUnlock()
+	return t.nodes[path]
+}
+
+// boot starts the top and waits for it.
+func (t *Tree) boot(ctx context.Context) error {
+	in := newIncarnation(t.top, nil, 0)
+	if err := t.top.embody(in, -1, nil); err != nil {
+		t.end(err)
+		return err
+	}
+	if !waitFor(in.settled(), -1, ctx.Done()) {
+		t.shutdown(context.Cause(ctx))
+		if !waitFor(t.done, DefaultShutdown, nil) {
+			t.killAll()
+			<-t.done
+		}
+		return fmt.Errorf("start %s: %w", t.root.path, context.Cause(ctx))
+	}
+	if wasUp, o, _ := in.result(); !wasUp {
+		<-t.done
+		if o.err == nil {
+			return t.root.errorf(ErrExitedInStart)
+		}
+		return o.err
+	}
+	if _, o := t.root.running(0); o.err != nil && errors.Is(o.err, ErrIgnore) {
+		t.shutdown(nil)
+		<-t.done
+		return &StartError{t.root.path, ErrIgnore}
+	}
+	return nil
+}
+
+// Stop stops the tree: tasks that are not settled are cancelled, then all children are stopped in reverse start order, each within its
+// shutdown time. When ctx ends first, what is left is killed, and Stop says so. If code that doesn't return was left behind, Stop returns an
+// [*AbandonedError]. It may be called more than once, and waits each time until the tree has ended.
+func (t *Tree) Stop(ctx context.Context) error {
+	t.shutdown(nil)
+	var err error
+	if !waitFor(t.done, -1, ctx.Done()) {
+		err = fmt.Errorf("stop %s: killed, because: %w", t.root.path, context.Cause(ctx))
+		t.killAll()
+		<-t.done
+	}
+	if t.options.system == nil {
+		time.Sleep(2 * deadLetterPause) // protoactor's throttle has a goroutine that lives so long after a dead letter
+	}
+	if left := t.Abandoned(); len(left) > 0 {
+		err = errors.Join(err, &AbandonedError{left})
+	}
+	return err
+}
+
+// shutdown begins to stop the tree.
+func (t *Tree) shutdown(reason error) {
+	t.endMu.Lock()
+	if !t.asked {
+		t.asked, t.reason = true, reason
+	}
+	t.endMu.Unlock()
+	t.hub.Close(ErrShutdown)
+	if in := t.top.current(); in != nil {
+		in.stop(0)
+	}
+}
+
+func (t *Tree) killAll() { t.top.kill(ErrKilled) }
+
+// topEnded is called when the last incarnation of the tree has ended.
+func (t *Tree) topEnded(outcome) {
+	t.endMu.Lock()
+	err := t.reason
+	asked := t.asked
+	t.endMu.Unlock()
+	if !asked {
+		t.root.ref.mu.Lock()
+		o := t.root.lastExit.outcome
+		t.root.ref.mu.Unlock()
+		if o.err != nil {
+			err = t.root.errorf(o.err)
+		}
+	}
+	t.end(err)
+}
+
+// end lets go of everything.
+func (t *Tree) end(err error) {
+	t.hub.Close(ErrShutdown)
+	t.cancel()
+	for _, n := range t.all() {
+		n.ref.close()
+		if n.guard != nil {
+			n.guard.Breaker().Close()
+		}
+	}
+	l := &t.leftovers
+	l.mu.Lock()
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.mu.Unlock()
+	t.bus.close()
+	t.dispatcher.close()
+	if t.options.system == nil && t.system != nil {
+		t.system.Shutdown()
+	}
+	t.err = err
+	close(t.done)
+}
+
+// Done is closed when the tree has ended: after Stop, or because the root gave up.
+func (t *Tree) Done() <-chan struct{} { return t.done }
+
+// Err says how the tree ended: nil before it has and after Stop, else why the root ended by itself.
+func (t *Tree) Err() error {
+	select {
+	case <-t.done:
+		return t.err
+	default:
+		return nil
+	}
+}
+
+// Hub returns the hub of the tree: what tasks are submitted to. It implements routing.Submitter.
+func (t *Tree) Hub() *routing.Hub { return t.hub }
+
+// ActorSystem returns the protoactor system that the tree runs on.
+func (t *Tree) ActorSystem() *actor.ActorSystem { return t.system }
+
+// PID returns the logical PID of a node, "root/research/summarizer-3", or nil if there is none. It stays valid for the life of the node,
+// through all restarts.
+func (t *Tree) PID(path string) *actor.PID {
+	if n := t.lookup(path); n != nil {
+		return n.pid
+	}
+	return nil
+}
+
+// Subscribe returns a subscription to the tree's events from now on. See [NewSubscription], and [WithSubscription] for one that misses
+// nothing of the start.
+func (t *Tree) Subscribe(room int, kinds ...EventKind) *Subscription {
+	s := NewSubscription(room, kinds...)
+	t.bus.subscribe(s)
+	return s
+}
+
+func (t *Tree) publish(e Event) uint64 {
+	if e.Node == kindSystem {
+		return 0
+	}
+	return t.bus.publish(e)
+}
+
+// tell sends a system message to any PID.
+func (t *Tree) tell(pid *actor.PID, message any) {
+	if p, ok := t.system.ProcessRegistry.Get(pid); ok {
+		p.SendSystemMessage(pid, message)
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/audit"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+// The types of task that the agents handle.
+var (
+	summarizeType = routing.NewType[audit.Doc, audit.Summary](task.TypeSummarize)
+	metricsType   = routing.NewType[string, audit.Metrics](task.TypeMetrics) // in: the path of the file
+	reviewType    = routing.NewType[reviewInput, audit.Review](task.TypeReview)
+	poisonType    = routing.NewType[string, string](task.TypePoison)
+	outageType    = routing.NewType[string, task.DrillResult](task.TypeBreaker)
+)
+
+// reviewInput is what a review starts from: the two tasks before it.
+type reviewInput struct {
+	Summary audit.Summary `json:"summary"`
+	Metrics audit.Metrics `json:"metrics"`
+}
+
+// Names of nodes that others ask.
+const (
+	rootID        = "root"
+	indexPath     = "root/code/index"
+	glossaryPath  = "root/review/glossary"
+	modelBreaker  = "llm"
+	outageBreaker = "drill-llm"
+)
+
+// crew is what the agents share: the plan of what goes wrong, and the model they ask.
+type crew struct {
+	plan  chaos.Plan
+	model model.Client // summaries
+	drill model.Client // the outage drill: always the embedded server
+	sent  *sentLog
+}
+
+// mayPanic crashes the agent if that is planned for this attempt.
+func (c *crew) mayPanic(ctx context.Context) routing.TaskInfo {
+	info, _ := routing.FromContext(ctx)
+	if c.plan.Panics(info.ID, info.Attempt) {
+		panic(fmt.Errorf("planned crash of %s, attempt %d", info.ID, info.Attempt))
+	}
+	return info
+}
+
+// summarize asks the model for a summary, through the breaker: while the model is down it isn't asked, and the task waits.
+func (c *crew) summarize(ctx context.Context, doc audit.Doc) (audit.Summary, error) {
+	info := c.mayPanic(ctx)
+	text, err := c.ask(ctx, modelBreaker, c.model, info, audit.Prompt(doc))
+	return audit.Summary{Path: doc.Path, Text: text}, err
+}
+
+// ask makes one call to the model. It doesn't try again: that is the hub's business.
+func (c *crew) ask(ctx context.Context, breaker string, client model.Client, info routing.TaskInfo, prompt string) (string, error) {
+	answer, err := actors.Guard(ctx, breaker, func(ctx context.Context) (string, error) {
+		c.sent.note(ctx)
+		pieces := 0
+		return client.Chat(ctx, info.ID, info.Attempt, prompt, func(string) {
+			pieces++
+			routing.Progress(ctx, pieces)
+		})
+	})
+	if hopeless(err) {
+		err = routing.Permanent(err)
+	}
+	return answer, err
+}
+
+// hopeless reports whether the model refused the request as such, or the key: asking again won't help.
+func hopeless(err error) bool {
+	var refused *model.StatusError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	default:
+		return refused.Code >= 400 && refused.Code < 500
+	}
+}
+
+// measure computes the figures of a file that the index has parsed.
+func (c *crew) measure(ctx context.Context, path string) (audit.Metrics, error) {
+	c.mayPanic(ctx)
+	tree, _ := actors.FromContext(ctx)
+	file, err := actors.Ask[*audit.File](ctx, tree, tree.PID(indexPath), parse{path})
+	if err != nil {
+		return audit.Metrics{}, err
+	}
+	return audit.Measure(file), nil
+}
+
+// review combines a file's summary and figures with what the glossary knows of its words.
+func (c *crew) review(ctx context.Context, in reviewInput) (audit.Review, error) {
+	c.mayPanic(ctx)
+	tree, _ := actors.FromContext(ctx)
+	terms, err := actors.Ask[[]audit.Term](ctx, tree, tree.PID(glossaryPath), termsOf{in.Metrics.Path})
+	if err != nil {
+		return audit.Review{}, err
+	}
+	return audit.Assess(in.Summary, in.Metrics, terms), nil
+}
+
+// poison crashes every agent that touches it.
+func (c *crew) poison(ctx context.Context, _ string) (string, error) {
+	info := c.mayPanic(ctx)
+	return "", routing.Permanent(fmt.Errorf("%s was to crash its agent and did not", info.ID))
+}
+
+// outage is one call of a burst to a model that is down at first.
+func (c *crew) outage(ctx context.Context, id string) (task.DrillResult, error) {
+	info, _ := routing.FromContext(ctx)
+	answer, err := c.ask(ctx, outageBreaker, c.drill, info, task.DrillPrompt(id))
+	return task.DrillResult{Answer: answer}, err
+}

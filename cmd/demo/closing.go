@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+)
+
+// closing makes the summary of a run: it stops what runs, counts, and holds the counts against each other.
+type closing struct {
+	stop   context.Context // whose cause says whether the run was cut short
+	cfg    config
+	drills chaos.Drills
+	job    *job
+	watch  *watch
+	crew   *crew
+}
+
+func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summary {
+	f := summary.Facts{
+		Interrupted: errors.Is(context.Cause(c.stop), errInterrupted),
+		OutOfTime:   errors.Is(context.Cause(c.stop), errOutOfTime),
+	}
+	broken := func(format string, args ...any) { f.Broken = append(f.Broken, fmt.Sprintf(format, args...)) }
+	for _, fault := range c.job.faults {
+		broken("a result could not be recorded: %v", fault)
+	}
+	s := summary.Summary{Seed: c.cfg.seed, Planted: summary.Planted{Poison: c.drills.Poison, Breaker: c.drills.Breaker}}
+	s.Breaker.Rejected = rejected(tree.Snapshot())
+
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := tree.Stop(ctx); err != nil {
+		broken("the tree did not stop as it should: %v", err)
+	}
+	<-c.watch.finished
+	if err := closeServer(server); err != nil {
+		broken("the model server did not stop as it should: %v", err)
+	}
+
+	counts := tree.Hub().Counts()
+	s.Attempts, s.LateResultsRefused = int(counts.Attempts), int(counts.Late)
+	s.Tasks, f.Quarantined = c.watch.tasks(c.job.submitted)
+	s.Restarts, s.Escalations, s.Abandoned = c.watch.counts.restarts, c.watch.counts.escalations, c.watch.counts.abandoned
+	s.GroupRestarts = summary.Groups{OneForAll: c.watch.counts.oneForAll, RestForOne: c.watch.counts.restForOne}
+	s.Breaker.Opened, s.Breaker.Closed = c.watch.counts.opened, c.watch.counts.closed
+	s.Breaker.SentWhileOpen = c.crew.sent.whileOpen(c.watch)
+	s.RecoveryMS = summary.Percentiles(c.watch.recovery)
+	f.Mechanisms = c.mechanisms(s)
+
+	if missed := c.watch.events.Missed() + counts.EventsDropped; missed > 0 {
+		broken("%d events were missed: the counts can't be trusted", missed)
+	}
+	if !counts.Balanced() || int(counts.Accepted) != s.Tasks.Accepted || int(counts.Done) != s.Tasks.Done || int(counts.Quarantined) != s.Tasks.Quarantined {
+		broken("the hub's books (%+v) are not what was seen of them (%+v)", counts, s.Tasks)
+	}
+	c.compare(server.Stats(), broken)
+	s.Judge(f)
+	return s
+}
+
+// mechanisms are what the plan wanted to happen. A run that was cut short owes none.
+func (c closing) mechanisms(s summary.Summary) []summary.Mechanism {
+	var ms []summary.Mechanism
+	if n := len(c.drills.Poison); n > 0 {
+		ms = append(ms, summary.Mechanism{Name: "poison crashes agents, which are restarted", Planned: 3 * n, Seen: s.Restarts})
+	}
+	if len(c.drills.Breaker) > 0 {
+		ms = append(ms,
+			summary.Mechanism{Name: "a burst opens the breaker", Planned: 1, Seen: s.Breaker.Opened},
+			summary.Mechanism{Name: "the open breaker refuses calls", Planned: 1, Seen: s.Breaker.Rejected},
+			summary.Mechanism{Name: "the breaker closes again", Planned: 1, Seen: s.Breaker.Closed})
+	}
+	return ms
+}
+
+// compare holds what the embedded server received against what was sent: every attempt asks once.
+func (c closing) compare(received model.Stats, broken func(string, ...any)) {
+	for _, call := range received.Calls {
+		if call.Requests > 1 {
+			broken("attempt %d of %s asked the model %d times", call.Attempt, call.Task, call.Requests)
+		}
+	}
+	if sent := c.crew.sent.total(); received.Total > sent {
+		broken("the model server received %d requests, but only %d were sent", received.Total, sent)
+	}
+}
+
+// rejected counts the calls that the tree's breakers refused.
+func rejected(n actors.NodeSnapshot) int {
+	sum := 0
+	if n.Breaker != nil {
+		sum = int(n.Breaker.Totals.Rejected)
+	}
+	for _, child := range n.Children {
+		sum += rejected(child)
+	}
+	return sum
+}
+
+func closeServer(server *model.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return server.Close(ctx)
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
+)
+
+// config is what the flags say.
+type config struct {
+	input   string
+	seed    uint64
+	chaos   chaos.Level
+	workers int
+	out     string
+	json    bool
+	timeout time.Duration
+	llm     string
+	model   string
+	key     string
+}
+
+const (
+	maxWorkers     = 64
+	defaultTimeout = 5 * time.Minute
+	keyVariable    = "MISTERSMITH_LLM_KEY"
+)
+
+func commandLine() *cli.Command {
+	fail := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err }
+	return &cli.Command{
+		Name:            "demo",
+		Usage:           "audit Go source with supervised agents while things fail",
+		UsageText:       "demo [run] [flags]\ndemo verify DIR\ndemo version",
+		Flags:           runFlags(),
+		Action:          run,
+		OnUsageError:    fail,
+		HideHelpCommand: true,
+		HideVersion:     true,
+		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
+		Commands: []*cli.Command{
+			{Name: "run", Usage: "audit, and report (the default)", Flags: runFlags(), Action: run, OnUsageError: fail, HideHelpCommand: true},
+			{Name: "verify", Usage: "recompute everything in the folder of a run, trusting nothing of it", ArgsUsage: "DIR", Action: verify, OnUsageError: fail, HideHelpCommand: true},
+			{Name: "version", Usage: "print the version", Action: version, OnUsageError: fail, HideHelpCommand: true},
+		},
+	}
+}
+
+func runFlags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "input", Usage: "goroot:PKG or a folder", DefaultText: source.Default},
+		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of everything that goes wrong"},
+		&cli.StringFlag{Name: "chaos", Value: "mild", Usage: "off or mild"},
+		&cli.IntFlag{Name: "workers", Value: 4, Usage: fmt.Sprintf("agents in each pool, 1 to %d", maxWorkers)},
+		&cli.StringFlag{Name: "out", Usage: "folder for report and results", DefaultText: "a new temporary one"},
+		&cli.BoolFlag{Name: "json", Usage: "print one JSON object a line, the summary last"},
+		&cli.DurationFlag{Name: "timeout", Value: defaultTimeout, Usage: "give up after this time, 0 for never"},
+		&cli.StringFlag{Name: "llm", Usage: "`URL` of an OpenAI-compatible endpoint; its key in " + keyVariable, DefaultText: "embedded"},
+		&cli.StringFlag{Name: "model", Usage: "name of the model at that endpoint"},
+	}
+	for _, f := range flags {
+		switch f := f.(type) {
+		case *cli.StringFlag:
+			f.Local = true
+		case *cli.Uint64Flag:
+			f.Local = true
+		case *cli.IntFlag:
+			f.Local = true
+		case *cli.BoolFlag:
+			f.Local = true
+		case *cli.DurationFlag:
+			f.Local = true
+		}
+	}
+	return flags
+}
+
+// readConfig checks the flags and names everything that is wrong with them.
+func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
+	cfg := config{
+		input: c.String("input"), seed: c.Uint64("seed"), workers: c.Int("workers"), out: c.String("out"), json: c.Bool("json"),
+		timeout: c.Duration("timeout"), llm: c.String("llm"), model: c.String("model"), key: getenv(keyVariable),
+	}
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.Args().Present() {
+		fault("unexpected %q: the input is given with --input", c.Args().First())
+	}
+	var err error
+	if cfg.chaos, err = chaos.ParseLevel(c.String("chaos")); err != nil {
+		faults = append(faults, err)
+	}
+	if cfg.workers < 1 || cfg.workers > maxWorkers {
+		fault("--workers is %d, must be 1 to %d", cfg.workers, maxWorkers)
+	}
+	if cfg.timeout < 0 {
+		fault("--timeout is %s, must not be negative", cfg.timeout)
+	}
+	if (cfg.llm == "") != (cfg.model == "") {
+		fault("--llm and --model go together")
+	}
+	return cfg, errors.Join(faults...)
+}
+
+func version(_ context.Context, c *cli.Command) error {
+	v := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		v = info.Main.Version
+	}
+	_, err := fmt.Fprintln(c.Root().Writer, "mistersmith demo", v)
+	return err
+}

@@ -1,0 +1,209 @@
+// Package chaos decides what goes wrong in a run of the demo.
+//
+// A [Plan] is a seed and a level, nothing else. Every decision is a hash of the seed, the task's id and the number of
+// the attempt, so it is the same whichever agent runs the task, and whenever:
+//
+//	plan := chaos.Plan{Seed: 7, Level: chaos.Mild}
+//	if plan.Panics("metrics:server.go", attempt) {
+//		panic("planned")
+//	}
+//
+// Nothing is planned after a task's second attempt, so a task with three attempts always comes through. The one
+// exception is a poison drill, which crashes every agent that touches it and is meant to end in quarantine.
+package chaos
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
+)
+
+// LastAttempt is the last attempt of a task that a plan may disturb.
+const LastAttempt = 2
+
+// Level says how much goes wrong. The zero value is Off.
+type Level int
+
+const (
+	Off  Level = iota // nothing goes wrong and there are no drills
+	Mild              // some panics, some failures of the model server, every drill
+)
+
+// Rates are the shares of attempts, in thousandths, that a level disturbs.
+type Rates struct {
+	Panic    int // of each attempt up to LastAttempt, for every kind of task
+	Burst    int // of summaries: the model answers 500 to every attempt up to LastAttempt
+	Error    int // of each attempt of a summary up to LastAttempt, outside a burst: 500
+	Overload int // likewise: 429 with Retry-After
+	Cut      int // likewise: the connection is cut in the middle of the answer
+	Garbage  int // likewise: an answer that is not JSON
+}
+
+// levels holds, in the order of the Level constants, each level's name, rates and drills.
+var levels = [...]struct {
+	name            string
+	rates           Rates
+	poison, breaker int
+}{
+	Off:  {name: "off"},
+	Mild: {name: "mild", rates: Rates{Panic: 80, Burst: 40, Error: 60, Overload: 40, Cut: 60, Garbage: 60}, poison: 2, breaker: 12},
+}
+
+// ParseLevel reads a level's name.
+func ParseLevel(name string) (Level, error) {
+	names := make([]string, len(levels))
+	for i := range levels {
+		if levels[i].name == name {
+			return Level(i), nil
+		}
+		names[i] = levels[i].name
+	}
+	return Off, fmt.Errorf("chaos level %q is unknown, there are: %s", name, strings.Join(names, ", "))
+}
+
+// String is the name ParseLevel reads.
+func (l Level) String() string {
+	if !l.valid() {
+		return fmt.Sprintf("Level(%d)", int(l))
+	}
+	return levels[l].name
+}
+
+// Rates are the level's rates; an unknown level has none.
+func (l Level) Rates() Rates {
+	if !l.valid() {
+		return Rates{}
+	}
+	return levels[l].rates
+}
+
+func (l Level) valid() bool { return l >= 0 && int(l) < len(levels) }
+
+// Fault is a way in which the model server can fail a request.
+type Fault int
+
+const (
+	None     Fault = iota // the request is answered
+	Error                 // 500
+	Overload              // 429 with Retry-After
+	Cut                   // the connection ends in the middle of the answer
+	Garbage               // the answer is not JSON
+)
+
+// String is the fault in one word.
+func (f Fault) String() string {
+	switch f {
+	case None:
+		return "none"
+	case Error:
+		return "error"
+	case Overload:
+		return "overload"
+	case Cut:
+		return "cut"
+	case Garbage:
+		return "garbage"
+	default:
+		return fmt.Sprintf("Fault(%d)", int(f))
+	}
+}
+
+// Plan answers what goes wrong. It is a value without state: use it from any goroutine, copy it freely.
+type Plan struct {
+	Seed  uint64
+	Level Level
+}
+
+// Panics says whether the agent that runs this attempt of the task crashes. Attempts count from 1.
+func (p Plan) Panics(id string, attempt int) bool {
+	if kind, _ := task.TypeOf(id); kind == task.TypePoison {
+		return p.Level != Off
+	}
+	return p.disturbs(id, attempt) && p.roll("panic", id, attempt) < p.Level.Rates().Panic
+}
+
+// ModelFault says how the model server fails this attempt of the task. Attempts count from 1.
+// Only summaries have model faults: the breaker drill's failures are counted by the server, not hashed.
+func (p Plan) ModelFault(id string, attempt int) Fault {
+	if kind, _ := task.TypeOf(id); kind != task.TypeSummarize || !p.disturbs(id, attempt) {
+		return None
+	}
+	rates := p.Level.Rates()
+	if p.roll("burst", id, 0) < rates.Burst {
+		return Error
+	}
+	rolled := p.roll("model", id, attempt)
+	for _, f := range []struct {
+		fault Fault
+		rate  int
+	}{{Error, rates.Error}, {Overload, rates.Overload}, {Cut, rates.Cut}, {Garbage, rates.Garbage}} {
+		if rolled < f.rate {
+			return f.fault
+		}
+		rolled -= f.rate
+	}
+	return None
+}
+
+// Event is one thing a plan has in store for one attempt.
+type Event struct {
+	Task    string
+	Attempt int
+	Panics  bool  // the agent crashes; whether the model's fault is met first is the agent's affair
+	Fault   Fault // how the model fails, None if it does not
+}
+
+// Events lists what is planned for the tasks with the given ids, in their order and then by attempt. A second attempt's
+// event comes to pass only if the first attempt failed. Poison drills, which crash without end, are listed up to LastAttempt.
+func (p Plan) Events(ids []string) []Event {
+	var events []Event
+	for _, id := range ids {
+		for attempt := 1; attempt <= LastAttempt; attempt++ {
+			e := Event{Task: id, Attempt: attempt, Panics: p.Panics(id, attempt), Fault: p.ModelFault(id, attempt)}
+			if e.Panics || e.Fault != None {
+				events = append(events, e)
+			}
+		}
+	}
+	return events
+}
+
+// Drills are the ids of the tasks that a plan adds to those of the files, so that each mechanism happens on any input.
+type Drills struct {
+	Poison  []string `json:"poison"`  // each ends in quarantine
+	Breaker []string `json:"breaker"` // one burst; all are done in the end
+}
+
+// Drills lists the plan's drills. The lists are empty, not nil, when there are none.
+func (p Plan) Drills() Drills {
+	d := Drills{Poison: []string{}, Breaker: []string{}}
+	if !p.Level.valid() {
+		return d
+	}
+	for n := range levels[p.Level].poison {
+		d.Poison = append(d.Poison, task.PoisonID(n+1))
+	}
+	for n := range levels[p.Level].breaker {
+		d.Breaker = append(d.Breaker, task.BreakerID(n+1))
+	}
+	return d
+}
+
+// All lists the drills' ids.
+func (d Drills) All() []string {
+	return append(append(make([]string, 0, len(d.Poison)+len(d.Breaker)), d.Breaker...), d.Poison...)
+}
+
+func (p Plan) disturbs(id string, attempt int) bool {
+	return attempt >= 1 && attempt <= LastAttempt && !task.IsDrill(id)
+}
+
+// roll throws a die of a thousand sides. The subject keeps the dice for different questions apart.
+func (p Plan) roll(subject, id string, attempt int) int {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%d\x00%s\x00%d", subject, p.Seed, id, attempt)
+	return int(binary.BigEndian.Uint64(h.Sum(nil)) % 1000)
+}

@@ -1,0 +1,214 @@
+package model
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of what a client reads.
+const (
+	maxEvent      = 256 << 10 // one event of a stream
+	maxAnswer     = 4 << 20   // a whole answer, with all its framing
+	maxErrorBody  = 16 << 10  // the body of an error
+	maxMessage    = 200       // what is kept of it
+	maxRetryAfter = time.Hour
+)
+
+// Client asks one model of one service. Its fields must not change while it is used; its methods may be called from any goroutine.
+type Client struct {
+	BaseURL string       // such as http://127.0.0.1:8080 or https://api.openai.com/v1, with or without the version
+	Model   string       // name of the model
+	Key     string       // sent as a bearer token unless empty
+	HTTP    *http.Client // nil means http.DefaultClient; time limits come from the context
+}
+
+var (
+	versioned = regexp.MustCompile(`/v[0-9]+[a-z0-9]*$`)
+	errEnded  = errors.New("the stream ended before the answer")
+	errEmpty  = errors.New("the answer is empty")
+)
+
+// Endpoint is the address that chat completions are posted to. The base may lack the version, and may also be the whole address.
+func Endpoint(base string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return "", fmt.Errorf("model address %q: want http(s)://host[:port][/path]", base)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	switch {
+	case strings.HasSuffix(u.Path, "/chat/completions"):
+	case versioned.MatchString(u.Path):
+		u.Path += "/chat/completions"
+	default:
+		u.Path += "/v1/chat/completions"
+	}
+	return u.String(), nil
+}
+
+// Chat asks the model once and returns its answer. onChunk, unless nil, sees the pieces as they come, on the caller's goroutine.
+// id and attempt name the task the question belongs to; attempts count from 1.
+//
+// The error is a *StatusError, *OverloadedError, *CutError or *FormatError, all of which wrap ErrModel; or, when ctx ends
+// first, it wraps the cause of that instead.
+func (c Client) Chat(ctx context.Context, id string, attempt int, prompt string, onChunk func(string)) (string, error) {
+	if onChunk == nil {
+		onChunk = func(string) {}
+	}
+	answer, err := c.chat(ctx, id, attempt, prompt, onChunk)
+	if err != nil && ctx.Err() != nil {
+		return "", fmt.Errorf("model: question for %s given up: %w", id, context.Cause(ctx))
+	}
+	return answer, err
+}
+
+func (c Client) chat(ctx context.Context, id string, attempt int, prompt string, onChunk func(string)) (string, error) {
+	endpoint, err := Endpoint(c.BaseURL)
+	if err != nil {
+		return "", &FormatError{err}
+	}
+	body, err := json.Marshal(chatRequest{Model: c.Model, Messages: []message{{Role: "user", Content: prompt}}, Stream: true})
+	if err != nil {
+		return "", &FormatError{err}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
+	if err != nil {
+		return "", &FormatError{err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "text/event-stream, application/json")
+	req.Header.Set(HeaderTask, url.PathEscape(id)) // a path may hold what a header may not
+	req.Header.Set(HeaderAttempt, strconv.Itoa(attempt))
+	if c.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+
+	resp, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
+	if err != nil {
+		return "", &CutError{Err: err}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return "", statusError(resp, time.Now())
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
+		return readStream(resp.Body, onChunk)
+	}
+	return readWhole(resp.Body, onChunk)
+}
+
+// readStream puts an answer together from its chunks. It is whole when the stream says so with [DONE], or when it ends
+// cleanly after a chunk with a finish reason.
+func readStream(body io.Reader, onChunk func(string)) (string, error) {
+	var answer strings.Builder
+	events, finished := newEventReader(body, maxEvent, maxAnswer), false
+	for {
+		data, err := events.next()
+		switch {
+		case errors.Is(err, errLineTooLong), errors.Is(err, errStreamTooLong):
+			return "", &FormatError{err}
+		case err == io.EOF && finished, err == nil && data == "[DONE]":
+			return nonEmpty(answer.String())
+		case err == io.EOF:
+			return "", &CutError{Received: answer.Len(), Err: errEnded}
+		case err != nil:
+			return "", &CutError{Received: answer.Len(), Err: err}
+		}
+		var chunk chatResponse
+		if err := json.Unmarshal([]byte(data), &chunk); err != nil {
+			return "", &FormatError{err}
+		}
+		if chunk.Error != nil {
+			return "", &StatusError{Code: http.StatusOK, Message: brief(chunk.Error.Message)}
+		}
+		for _, choice := range chunk.Choices {
+			if choice.Index != 0 {
+				continue
+			}
+			if choice.Delta != nil && choice.Delta.Content != "" {
+				answer.WriteString(choice.Delta.Content)
+				onChunk(choice.Delta.Content)
+			}
+			finished = finished || choice.FinishReason != nil && *choice.FinishReason != ""
+		}
+	}
+}
+
+// readWhole reads the answer of a service that does not stream.
+func readWhole(body io.Reader, onChunk func(string)) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return "", &CutError{Received: len(data), Err: err}
+	case len(data) > maxAnswer:
+		return "", &FormatError{errStreamTooLong}
+	}
+	var whole chatResponse
+	if err := json.Unmarshal(data, &whole); err != nil {
+		return "", &FormatError{err}
+	}
+	switch {
+	case whole.Error != nil:
+		return "", &StatusError{Code: http.StatusOK, Message: brief(whole.Error.Message)}
+	case len(whole.Choices) == 0 || whole.Choices[0].Message == nil:
+		return "", &FormatError{errEmpty}
+	}
+	answer, err := nonEmpty(whole.Choices[0].Message.Content)
+	if err == nil {
+		onChunk(answer)
+	}
+	return answer, err
+}
+
+func nonEmpty(answer string) (string, error) {
+	if strings.TrimSpace(answer) == "" {
+		return "", &FormatError{errEmpty}
+	}
+	return answer, nil
+}
+
+func statusError(resp *http.Response, now time.Time) error {
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
+			return &OverloadedError{Code: resp.StatusCode, After: after}
+		}
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what came is good enough for a message
+	text := string(body)
+	var wrapped chatResponse
+	if json.Unmarshal(body, &wrapped) == nil && wrapped.Error != nil {
+		text = wrapped.Error.Message
+	}
+	return &StatusError{Code: resp.StatusCode, Message: brief(text)}
+}
+
+// retryAfter reads seconds or an HTTP date, and holds the result within bounds.
+func retryAfter(header string, now time.Time) (time.Duration, bool) {
+	header = strings.TrimSpace(header)
+	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter), true
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return min(max(at.Sub(now), 0), maxRetryAfter), true
+	}
+	return 0, false
+}
+
+// brief puts a message on one line of bounded length.
+func brief(text string) string {
+	if text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " "); text == "" {
+		return "without a message"
+	}
+	return clip(text, maxMessage)
+}

@@ -1,0 +1,54 @@
+// Package model is the demo's language model: a client of the OpenAI chat-completions format, and a server that
+// speaks it on the loopback interface.
+//
+// The server is real (net/http, a TCP port) and its answers are honest, if modest: it picks sentences from the
+// documentation it is given, see [Answer], so the same question always has the same answer. What makes it useful is
+// that it fails on purpose. Which request fails, and how, is decided by a function of the task and the attempt that the
+// client names in two headers, never by the order in which requests arrive:
+//
+//	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
+//	client := model.Client{BaseURL: server.URL(), Model: "extractive"}
+//	text, err := client.Chat(ctx, "summarize:server.go", attempt, prompt, nil)
+//
+// The client works with any OpenAI-compatible endpoint. It tries once: to try again is the business of whoever leases
+// the task. Its errors say what happened, and only an overload says when to come back.
+package model
+
+// Headers by which the client tells the server what a request is for. Other servers ignore them.
+const (
+	HeaderTask    = "X-Request-Id"
+	HeaderAttempt = "X-Attempt"
+)
+
+// chatRequest is the part of a chat-completions request that both sides use.
+type chatRequest struct {
+	Model    string    `json:"model"`
+	Messages []message `json:"messages"`
+	Stream   bool      `json:"stream"`
+}
+
+type message struct {
+	Role    string `json:"role,omitempty"`
+	Content string `json:"content,omitempty"`
+}
+
+// chatResponse is a whole answer, or one chunk of a streamed one.
+type chatResponse struct {
+	ID      string    `json:"id"`
+	Object  string    `json:"object"`
+	Model   string    `json:"model"`
+	Choices []choice  `json:"choices"`
+	Error   *apiError `json:"error,omitempty"`
+}
+
+type choice struct {
+	Index        int      `json:"index"`
+	Message      *message `json:"message,omitempty"`
+	Delta        *message `json:"delta,omitempty"`
+	FinishReason *string  `json:"finish_reason"`
+}
+
+type apiError struct {
+	Message string `json:"message"`
+	Type    string `json:"type"`
+}

@@ -1,0 +1,131 @@
+package summary
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// good is a run in which all is as it should be.
+func good() (Summary, Facts) {
+	return Summary{
+			Seed: 7, Tasks: Tasks{Accepted: 11, Done: 10, Quarantined: 1}, Planted: Planted{Poison: []string{"drill:poison-1"}},
+			Breaker: Breaker{Opened: 1, Closed: 1, Rejected: 4},
+		}, Facts{
+			Quarantined: []string{"drill:poison-1"},
+			Mechanisms:  []Mechanism{{Name: "breaker opens", Planned: 1, Seen: 1}, {Name: "restart", Planned: 0, Seen: 3}},
+		}
+}
+
+func TestTheVerdict(t *testing.T) {
+	tests := []struct {
+		name    string
+		change  func(s *Summary, f *Facts)
+		code    int
+		verdict string
+		problem string
+	}{
+		{"all as it should be", func(*Summary, *Facts) {}, 0, "ok", ""},
+		{"nothing planted, nothing done", func(s *Summary, f *Facts) { *s, *f = Summary{}, Facts{} }, 0, "ok", ""},
+		{"a lost task", func(s *Summary, _ *Facts) { s.Tasks.Done, s.Tasks.Lost = 9, 1 }, 1, "invariant broken", "lost tasks: 1"},
+		{"a task recorded twice", func(s *Summary, _ *Facts) { s.Tasks.RecordedTwice = 1 }, 1, "invariant broken", "tasks recorded twice: 1"},
+		{"accounts that do not add up", func(s *Summary, _ *Facts) { s.Tasks.Done = 9 }, 1, "invariant broken", "tasks accepted: 11, accounted for: 10"},
+		{"a request past an open breaker", func(s *Summary, _ *Facts) { s.Breaker.SentWhileOpen = 2 }, 1, "invariant broken", "requests past an open breaker: 2"},
+		{"an invariant found broken elsewhere", func(_ *Summary, f *Facts) { f.Broken = []string{"verify disagrees"} }, 1, "invariant broken", "verify disagrees"},
+		{"a mechanism that did not happen", func(_ *Summary, f *Facts) { f.Mechanisms[0].Seen = 0 }, 1, "invariant broken", "planned and not seen: breaker opens (0 of 1)"},
+		{"poison that was not quarantined", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Quarantined, f.Quarantined = 11, 0, nil }, 1, "invariant broken",
+			"drill:poison-1 was planted and is not in quarantine"},
+		{"a failed task", func(s *Summary, _ *Facts) { s.Tasks.Done, s.Tasks.Failed = 9, 1 }, 3, "tasks failed", "tasks failed: 1"},
+		{"an expired task", func(s *Summary, _ *Facts) { s.Tasks.Done, s.Tasks.Expired = 9, 1 }, 3, "tasks failed", "tasks expired: 1"},
+		{"a cancelled task", func(s *Summary, _ *Facts) { s.Tasks.Done, s.Tasks.Cancelled = 9, 1 }, 3, "tasks failed", "tasks cancelled: 1"},
+		{"quarantine beyond the planted", func(s *Summary, f *Facts) {
+			s.Tasks.Done, s.Tasks.Quarantined, f.Quarantined = 9, 2, append(f.Quarantined, "metrics:a.go")
+		}, 3, "tasks failed", "metrics:a.go is in quarantine and was not planted"},
+		{"out of time", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Cancelled, f.OutOfTime = 9, 1, true }, 4, "out of time", "tasks cancelled: 1"},
+		{"out of time before the drills", func(_ *Summary, f *Facts) { f.OutOfTime, f.Quarantined, f.Mechanisms[0].Seen = true, nil, 0 }, 4, "out of time", ""},
+		{"interrupted", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Cancelled, f.Interrupted = 1, 9, true }, 130, "interrupted", "tasks cancelled: 9"},
+		{"interrupted when out of time", func(_ *Summary, f *Facts) { f.Interrupted, f.OutOfTime = true, true }, 130, "interrupted", ""},
+		{"a lost task when interrupted", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Lost, f.Interrupted = 9, 1, true }, 1, "invariant broken", "lost tasks: 1"},
+		{"a broken plan and failed tasks", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Failed, f.Mechanisms[0].Seen = 9, 1, 0 }, 1, "invariant broken", "tasks failed: 1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, f := good()
+			tt.change(&s, &f)
+			s.Judge(f)
+			assert.Equal(t, tt.code, s.ExitCode)
+			assert.Equal(t, tt.verdict, s.Verdict)
+			if tt.problem == "" {
+				assert.Empty(t, s.Problems)
+			} else {
+				assert.Contains(t, s.Problems, tt.problem)
+			}
+			once := s
+			s.Judge(f)
+			assert.Equal(t, once, s, "a second judgement is the same")
+		})
+	}
+}
+
+func TestTheLineOfJSON(t *testing.T) {
+	s, f := good()
+	s.RecoveryMS = Percentiles([]time.Duration{1500 * time.Microsecond})
+	s.Judge(f)
+	var line bytes.Buffer
+	require.NoError(t, s.WriteJSON(&line))
+	assert.Equal(t, `{"type":"summary","seed":7,"tasks":{"accepted":11,"done":10,"failed":0,"quarantined":1,"cancelled":0,"expired":0,"lost":0,"recorded_twice":0},`+
+		`"planted":{"poison":["drill:poison-1"],"breaker":[]},"attempts":0,"late_results_refused":0,"restarts":0,`+
+		`"group_restarts":{"one_for_all":0,"rest_for_one":0},"escalations":0,"abandoned":0,`+
+		`"breaker":{"opened":1,"closed":1,"rejected":4,"sent_while_open":0},"recovery_ms":{"p50":1.5,"p95":1.5,"max":1.5},"verdict":"ok","exit_code":0}`+"\n", line.String())
+	var back Summary
+	require.NoError(t, json.Unmarshal(line.Bytes(), &back))
+	assert.Equal(t, s, back)
+}
+
+func TestTheBlockOfText(t *testing.T) {
+	s, f := good()
+	for range 12 {
+		f.Broken = append(f.Broken, "something")
+	}
+	s.Judge(f)
+	var text strings.Builder
+	require.NoError(t, s.WriteText(&text))
+	assert.Equal(t, `tasks      11 accepted: 10 done, 0 failed, 1 quarantined, 0 cancelled, 0 expired; 0 lost, 0 recorded twice
+planted    poison: drill:poison-1; breaker burst: 0 calls
+attempts   0, late results refused 0
+restarts   0; groups: 0 one for all, 0 rest for one; 0 escalations, 0 abandoned
+recovery   p50 0.0 ms, p95 0.0 ms, max 0.0 ms
+breaker    opened 1, closed 1, rejected 4, sent while open 0
+verdict    invariant broken (seed 7, exit code 1)
+`+strings.Repeat("           something\n", 10)+"           and 2 more\n", text.String())
+}
+
+func TestPercentilesAreOfTheNearestRank(t *testing.T) {
+	millis := func(to int) (times []time.Duration) {
+		for i := to; i > 0; i-- {
+			times = append(times, time.Duration(i)*time.Millisecond)
+		}
+		return times
+	}
+	tests := []struct {
+		times []time.Duration
+		want  Recovery
+	}{
+		{nil, Recovery{}},
+		{millis(1), Recovery{1, 1, 1}},
+		{millis(2), Recovery{1, 2, 2}},
+		{millis(3), Recovery{2, 3, 3}},
+		{millis(20), Recovery{10, 19, 20}},
+		{millis(21), Recovery{11, 20, 21}},
+		{millis(100), Recovery{50, 95, 100}},
+		{[]time.Duration{1234567 * time.Nanosecond}, Recovery{1.235, 1.235, 1.235}},
+	}
+	for _, tt := range tests {
+		assert.Equal(t, tt.want, Percentiles(tt.times), "%d times", len(tt.times))
+	}
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/audit"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/books"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+// drillAttempts is how often a call of the outage drill may fail before it counts as failed: the whole burst may hit one call.
+const drillAttempts = 100
+
+// job submits the tasks of a run and collects what becomes of them.
+type job struct {
+	tree *actors.Tree
+	stop context.Context // ends when nothing more is to be submitted
+
+	mu        sync.Mutex
+	submitted []string
+	records   []books.Record
+	faults    []error // what kept a task from being recorded
+	cancels   []func(error)
+}
+
+// planned counts the crashes that a plan has in store, by type of task.
+type planned struct{ summarize, metrics, review, poison int }
+
+func countPlanned(plan chaos.Plan, in *source.Input) (p planned) {
+	for _, e := range plan.Events(task.ForFiles(in.Paths())) {
+		if !e.Panics {
+			continue
+		}
+		switch kind, _ := task.TypeOf(e.Task); kind {
+		case task.TypeSummarize:
+			p.summarize++
+		case task.TypeMetrics:
+			p.metrics++
+		case task.TypeReview:
+			p.review++
+		}
+	}
+	p.poison = 3 * len(plan.Drills().Poison)
+	return p
+}
+
+// run submits everything and waits until all of it is settled.
+func (j *job) run(in *source.Input, drills chaos.Drills) {
+	var wg sync.WaitGroup
+	for _, f := range in.Files {
+		wg.Go(func() { j.audit(f) })
+	}
+	for _, id := range drills.Poison {
+		wg.Go(func() { do(j, poisonType, id, id) })
+	}
+	for _, id := range drills.Breaker {
+		wg.Go(func() { do(j, outageType, id, id, routing.MaxAttempts(drillAttempts)) })
+	}
+	wg.Wait()
+	slices.SortFunc(j.records, func(a, b books.Record) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+}
+
+// audit runs the three tasks of a file: its review starts when its summary and its figures are in.
+func (j *job) audit(f source.File) {
+	var in reviewInput
+	var summaryErr, metricsErr error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		in.Summary, summaryErr = do(j, summarizeType, task.SummarizeID(f.Path), audit.Document(audit.Parse(f.Path, f.Data)))
+	})
+	wg.Go(func() { in.Metrics, metricsErr = do(j, metricsType, task.MetricsID(f.Path), f.Path) })
+	wg.Wait()
+	id := task.ReviewID(f.Path)
+	if err := errors.Join(summaryErr, metricsErr); err != nil {
+		j.record(id, nil, fmt.Errorf("%s: not started, because what it needs is missing: %w", id, err))
+		return
+	}
+	_, _ = do(j, reviewType, id, in) // the record says what became of it
+}
+
+// do submits one task and waits for its outcome, which it records.
+func do[In, Out any](j *job, t routing.Type[In, Out], id string, in In, opts ...routing.SubmitOption) (Out, error) {
+	h, err := t.Submit(j.stop, j.tree, in, append(opts, routing.ID(id), routing.Wait())...)
+	if err != nil {
+		var zero Out
+		j.record(id, nil, err)
+		return zero, err
+	}
+	j.mu.Lock()
+	j.submitted = append(j.submitted, id)
+	j.cancels = append(j.cancels, func(cause error) {
+		if h.Status() == routing.StateWaiting {
+			h.Cancel(cause)
+		}
+	})
+	j.mu.Unlock()
+	out, err := h.Await(context.Background()) // every accepted task is settled: that is the point
+	j.record(id, out, err)
+	return out, err
+}
+
+// cancelWaiting cancels what no agent is working on.
+func (j *job) cancelWaiting(cause error) {
+	j.mu.Lock()
+	cancels := slices.Clone(j.cancels)
+	j.mu.Unlock()
+	for _, cancel := range cancels {
+		cancel(cause)
+	}
+}
+
+func (j *job) record(id string, result any, err error) {
+	status := books.Failed
+	switch {
+	case err == nil:
+		status = books.Done
+	case errors.Is(err, routing.ErrQuarantined):
+		status = books.Quarantined
+	case errors.Is(err, routing.ErrCancelled), errors.Is(err, routing.ErrClosed), errors.Is(err, errInterrupted), errors.Is(err, errOutOfTime):
+		status = books.Cancelled
+	case errors.Is(err, routing.ErrExpired):
+		status = books.Expired
+	}
+	r, fault := books.NewRecord(id, status, result)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if fault != nil {
+		j.faults = append(j.faults, fault)
+		return
+	}
+	j.records = append(j.records, r)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/books"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/report"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+// Limits of a run's parts.
+const (
+	stopTimeout    = 15 * time.Second // of the tree
+	drainTimeout   = 10 * time.Second // for what agents are working on when the run is cut short
+	attemptTimeout = 30 * time.Second // of one attempt at a task
+)
+
+// What can cut a run short.
+var (
+	errInterrupted = errors.New("interrupted")
+	errOutOfTime   = errors.New("out of time")
+)
+
+const reportFile = "report.md"
+
+// run is the run command: from flags to exit code.
+func run(ctx context.Context, c *cli.Command) error {
+	cfg, err := readConfig(c, os.Getenv)
+	if err != nil {
+		return err
+	}
+	in, err := source.Open(ctx, cfg.input)
+	if err != nil {
+		return err
+	}
+	if cfg.out, err = outputFolder(cfg.out); err != nil {
+		return err
+	}
+	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg.json)
+	stop, release := interrupts(console, cfg.timeout)
+	defer release()
+
+	s, err := conduct(stop, cfg, in, console)
+	if err != nil {
+		return exitError{err, summary.ExitBroken}
+	}
+	if err := console.summary(s, cfg.out); err != nil {
+		return exitError{err, summary.ExitBroken}
+	}
+	if s.ExitCode != summary.ExitOK {
+		return exitError{nil, s.ExitCode}
+	}
+	return nil
+}
+
+// outputFolder makes the folder for the files, before any work is done.
+func outputFolder(dir string) (string, error) {
+	if dir == "" {
+		return os.MkdirTemp("", "mistersmith-")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("--out: %w", err)
+	}
+	return filepath.Abs(dir)
+}
+
+// conduct runs the job from its tree to its files. stop ends when the run is to be cut short, with errInterrupted or errOutOfTime as its cause.
+func conduct(stop context.Context, cfg config, in *source.Input, console *console) (summary.Summary, error) {
+	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
+	drills := plan.Drills()
+	console.begin(cfg, in)
+
+	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
+	if err != nil {
+		return summary.Summary{}, err
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: cfg.workers, IdleConnTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
+	embedded := model.Client{BaseURL: server.URL(), Model: books.EmbeddedModel, HTTP: &http.Client{Transport: transport}}
+	crew := &crew{plan: plan, model: embedded, drill: embedded, sent: newSentLog()}
+	if cfg.llm != "" {
+		crew.model = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
+	}
+
+	watch := newWatch(console.event)
+	go watch.follow()
+	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)),
+		actors.WithLogger(console.logger), actors.WithSubscription(watch.events),
+		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e) }}))
+	if err != nil {
+		return summary.Summary{}, errors.Join(err, closeServer(server))
+	}
+
+	j := &job{tree: tree, stop: stop}
+	cut := context.AfterFunc(stop, func() { cutShort(j, context.Cause(stop)) })
+	progress := console.progress(tree.Hub(), 3*len(in.Files)+len(drills.All()))
+	j.run(in, drills)
+	progress()
+	cut()
+
+	c := closing{stop: stop, cfg: cfg, drills: drills, job: j, watch: watch, crew: crew}
+	s := c.summary(tree, server)
+	return s, writeFiles(cfg, in, plan, j.records)
+}
+
+// cutShort ends a run early: nothing new is submitted, what waits is cancelled, and what agents are working on has some time left.
+func cutShort(j *job, cause error) {
+	j.cancelWaiting(cause)
+	timer := time.NewTimer(drainTimeout)
+	defer timer.Stop()
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		select {
+		case <-j.tree.Done():
+			tick.Stop()
+			return
+		case <-tick.C: // a lease that was given back waits again
+			j.cancelWaiting(cause)
+		case <-timer.C:
+			tick.Stop()
+			j.tree.Hub().Close(cause)
+			return
+		}
+	}
+}
+
+// writeFiles puts the books and the report into the folder of the run.
+func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record) error {
+	name := books.EmbeddedModel
+	if cfg.llm != "" {
+		name = cfg.model
+	}
+	run := books.NewRun(in, plan, name)
+	if err := books.Write(cfg.out, run, records); err != nil {
+		return err
+	}
+	page, err := report.New(run, records)
+	if err != nil {
+		return err
+	}
+	return books.WriteFile(filepath.Join(cfg.out, reportFile), page.Markdown())
+}

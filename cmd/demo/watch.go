@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+	"github.com/mistersmith/mistersmith/routing"
+	"github.com/mistersmith/mistersmith/strategies"
+)
+
+// watch keeps books of its own on a run, from what the tree and the hub tell of: it is not the ledger that says that the ledger is right.
+type watch struct {
+	events   *actors.Subscription
+	finished chan struct{} // closed when the events are through
+	show     func(actors.Event)
+
+	mu       sync.Mutex
+	settled  map[string][]routing.State // how each task was settled, every time it was
+	periods  map[period]breaker.State
+	recovery []time.Duration
+	counts   watched
+}
+
+type watched struct {
+	restarts, oneForAll, restForOne, escalations, abandoned, opened, closed int
+}
+
+// period is one stretch of a breaker's life.
+type period struct {
+	breaker string
+	gen     uint64
+}
+
+// eventRoom is how many events may wait for the watch. Missing one would leave its books wrong, so that is an invariant too.
+const eventRoom = 1 << 16
+
+func newWatch(show func(actors.Event)) *watch {
+	return &watch{
+		events: actors.NewSubscription(eventRoom, actors.Started, actors.StartFailed, actors.Failed, actors.BackingOff, actors.GroupRestart,
+			actors.Escalated, actors.Abandoned, actors.Faulty, actors.BreakerChanged),
+		finished: make(chan struct{}),
+		show:     show,
+		settled:  make(map[string][]routing.State),
+		periods:  make(map[period]breaker.State),
+	}
+}
+
+// follow reads the tree's events until the tree has ended.
+func (w *watch) follow() {
+	defer close(w.finished)
+	for e := range w.events.Events() {
+		w.count(e)
+		w.show(e)
+	}
+}
+
+func (w *watch) count(e actors.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch e.Kind {
+	case actors.Started:
+		if e.Incarnation > 1 {
+			w.counts.restarts++
+		}
+		if e.Delay > 0 {
+			w.recovery = append(w.recovery, e.Delay)
+		}
+	case actors.GroupRestart:
+		if e.Strategy == strategies.OneForAll(strategies.RestartPolicy{}).String() {
+			w.counts.oneForAll++
+		} else {
+			w.counts.restForOne++
+		}
+	case actors.Escalated:
+		w.counts.escalations++
+	case actors.Abandoned:
+		w.counts.abandoned++
+	case actors.BreakerChanged:
+		w.periods[period{e.Breaker.Name, e.Breaker.Gen}] = e.Breaker.To
+		switch e.Breaker.To {
+		case breaker.Open:
+			w.counts.opened++
+		case breaker.Closed:
+			w.counts.closed++
+		}
+	}
+}
+
+// task is called by the hub, in order, for everything that happens to a task.
+func (w *watch) task(e routing.Event) {
+	if e.Kind == routing.EventSettled {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.settled[e.Task] = append(w.settled[e.Task], e.State)
+	}
+}
+
+// tasks counts the tasks that were submitted by how they were settled.
+func (w *watch) tasks(submitted []string) (t summary.Tasks, quarantined []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t.Accepted = len(submitted)
+	for _, id := range submitted {
+		states := w.settled[id]
+		if len(states) == 0 {
+			t.Lost++
+			continue
+		}
+		if len(states) > 1 {
+			t.RecordedTwice++
+		}
+		switch states[0] {
+		case routing.StateDone:
+			t.Done++
+		case routing.StateFailed:
+			t.Failed++
+		case routing.StateQuarantined:
+			t.Quarantined++
+			quarantined = append(quarantined, id)
+		case routing.StateCancelled:
+			t.Cancelled++
+		case routing.StateExpired:
+			t.Expired++
+		}
+	}
+	return t, quarantined
+}
+
+// sentLog notes for every request that is sent which period of which breaker let it through.
+type sentLog struct {
+	mu   sync.Mutex
+	sent map[period]int
+	bare int // requests that no breaker let through
+}
+
+func newSentLog() *sentLog { return &sentLog{sent: make(map[period]int)} }
+
+// note is called with the context of the guarded call, just before the request goes out.
+func (l *sentLog) note(ctx context.Context) {
+	a, ok := breaker.Admitted(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ok {
+		l.sent[period{a.Name, a.Gen}]++
+	} else {
+		l.bare++
+	}
+}
+
+// whileOpen counts the requests that went out in a period in which, as the breaker itself told, it was open.
+func (l *sentLog) whileOpen(w *watch) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := l.bare
+	for p, sent := range l.sent {
+		if state, known := w.periods[p]; known && state == breaker.Open || !known && p.gen != 0 {
+			n += sent
+		}
+	}
+	return n
+}
+
+// total is how many requests went out.
+func (l *sentLog) total() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.bare
+	for _, sent := range l.sent {
+		n += sent
+	}
+	return n
+}

@@ -1,0 +1,85 @@
+package supervise
+
+import "time"
+
+// Restart says when a child that ended by itself is started again.
+type Restart uint8
+
+const (
+	Permanent Restart = iota // always
+	Transient                // only after an abnormal exit
+	Temporary                // never; its spec goes with it
+)
+
+// AutoShutdown says whether the end of significant children ends the supervisor.
+type AutoShutdown uint8
+
+const (
+	Never AutoShutdown = iota
+	Any                // when any significant child ends by itself and isn't restarted
+	All                // when the last significant child has
+)
+
+// Spec is what the machine needs to know of a child.
+type Spec struct {
+	ID          string
+	Restart     Restart
+	Significant bool
+	Supervisor  bool // counted apart
+	BrutalKill  bool // "killed" is then the expected way to end
+	Data        any  // the owner's; it comes back in Start
+}
+
+// State of a child, as OTP's which_children tells it.
+type State uint8
+
+const (
+	Undefined  State = iota // not running: ended, terminated, ignored, or waiting for its group
+	Up                      // running
+	Restarting              // waiting for a backoff or a retry
+)
+
+// Class of an exit. Normal, Shutdown and ShutdownWith are no failures.
+type Class uint8
+
+const (
+	Normal       Class = iota
+	Shutdown           // told to, or as if told to
+	ShutdownWith       // shutdown with a reason of the child's own
+	Killed             // fenced off from outside: a kill, or its shutdown time ran out
+	Crash
+)
+
+// Abnormal reports whether a transient child is restarted after such an exit.
+func (c Class) Abnormal() bool { return c >= Killed }
+
+// Outcome is how an incarnation ended.
+type Outcome struct {
+	Class Class
+	Err   error // nil for a normal exit
+}
+
+// child is a spec and its present state. Machine owns it.
+type child struct {
+	Spec
+	state       State
+	incarnation uint64 // of the running one; 0 when there is none
+	slot        int    // index in Machine.slots
+	token       uint64 // of the backoff or retry that is awaited; 0 when none is
+	streak      streak // restarts in a row, for the backoff
+}
+
+// streak counts restarts in a row; a quiet time ends it.
+type streak struct {
+	n    int
+	last time.Time
+}
+
+func (s *streak) next(now time.Time, quiet time.Duration) int {
+	if s.n > 0 && now.Sub(s.last) > quiet {
+		s.n = 0
+	}
+	s.n++
+	s.last = now
+	return s.n
+}

@@ -1,0 +1,442 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/mistersmith/mistersmith/strategies"
+)
+
+// Refusals of dynamic calls.
+var (
+	ErrAlreadyStarted = errors.New("child is already started")
+	ErrAlreadyPresent = errors.New("child is already present, but not running")
+	ErrRunning        = errors.New("child is running")
+	ErrRestarting     = errors.New("child is restarting")
+	ErrNotFound       = errors.New("no such child")
+	ErrStopped        = errors.New("supervisor is stopping or has stopped")
+	// ErrBudgetSpent is wrapped by the reason with which a supervisor ends whose restart budget is spent.
+	ErrBudgetSpent = errors.New("restart budget spent")
+	// ErrEscalated is wrapped by the reason with which a supervisor ends because a failure was escalated.
+	ErrEscalated = errors.New("failure escalated")
+	// ErrAutoShutdown is the reason with which a supervisor ends after its significant children.
+	ErrAutoShutdown = errors.New("significant children have ended")
+)
+
+// Config of a machine.
+type Config struct {
+	Strategy     strategies.Strategy
+	Policy       strategies.RestartPolicy // with all defaults filled in
+	AutoShutdown AutoShutdown
+	Children     []Spec // in start order
+	Random       func() float64
+}
+
+// Machine is one incarnation of a supervisor. It isn't safe for concurrent use: its supervisor's goroutine owns it.
+type Machine struct {
+	strategy strategies.Strategy
+	policy   strategies.RestartPolicy
+	budget   *strategies.Budget
+	auto     AutoShutdown
+	random   func() float64
+
+	slots []*child // in start order; nil where a child was removed
+	gaps  int      // nil slots
+	byID  map[string]*child
+
+	now     time.Time
+	task    *task   // what is being carried out; nil when idle
+	queue   []Event // what arrived meanwhile
+	closed  bool
+	serial  uint64 // of sequences and tokens
+	streak  streak // of group restarts
+	actions []Action
+}
+
+// task is the one sequence that is being carried out, and what it is for.
+type task struct {
+	kind     kind
+	sequence uint64
+	child    *child // the failed child, or the one a call is about
+	waited   bool   // groupStopping: the backoff is over already
+	to       any    // of the call
+	quit     Quit   // closing
+}
+
+// cause names the child whose failure the task is about.
+func (t *task) cause() string {
+	if t.child == nil || t.to != nil {
+		return ""
+	}
+	return t.child.ID
+}
+
+type kind uint8
+
+const (
+	booting        kind = iota
+	groupStopping       // a failed child's group goes down
+	groupStarting       // …and comes up
+	callStarting        // OpStart
+	callRestarting      // OpRestart
+	callStopping        // OpTerminate
+	closing             // everything goes down, for good
+)
+
+// New returns a machine that waits for Boot.
+func New(c Config) *Machine {
+	m := &Machine{
+		strategy: c.Strategy,
+		policy:   c.Policy,
+		budget:   strategies.NewBudget(c.Policy.MaxRestarts, c.Policy.Window),
+		auto:     c.AutoShutdown,
+		random:   c.Random,
+		byID:     make(map[string]*child, len(c.Children)),
+	}
+	for _, s := range c.Children {
+		m.add(s)
+	}
+	return m
+}
+
+// Step handles one event at the time now. The actions returned are to be carried out in order, before the next Step.
+func (m *Machine) Step(now time.Time, e Event) []Action {
+	m.now = now
+	m.actions = nil
+	switch e := e.(type) {
+	case Done:
+		if m.task != nil && m.task.sequence == e.Sequence {
+			m.finish(e.Results)
+		}
+	case ShutdownOrder:
+		m.queue = append([]Event{e}, m.queue...)
+		if t := m.task; t != nil && (t.kind == booting || t.kind == groupStarting || t.kind == callStarting || t.kind == callRestarting) {
+			m.act(Abort{t.sequence})
+		}
+	default:
+		m.queue = append(m.queue, e)
+	}
+	for m.task == nil && !m.closed && len(m.queue) > 0 {
+		next := m.queue[0]
+		m.queue = m.queue[1:]
+		m.handle(next)
+	}
+	if m.closed {
+		for _, e := range m.queue {
+			if c, ok := e.(Call); ok {
+				m.act(Reply{c.To, Answer{Err: ErrStopped, ID: c.ID}})
+			}
+		}
+		m.queue = nil
+	}
+	return m.actions
+}
+
+// Idle reports whether nothing is being carried out or queued. A backoff that is waited out doesn't count.
+func (m *Machine) Idle() bool { return m.task == nil && len(m.queue) == 0 }
+
+func (m *Machine) handle(e Event) {
+	switch e := e.(type) {
+	case Boot:
+		m.start(&task{kind: booting}, m.all())
+	case Exit:
+		m.exited(e)
+	case Due:
+		if c := m.awaiting(e.ID, e.Token); c != nil {
+			m.bringDown(c, true)
+		}
+	case Retry:
+		if c := m.awaiting(e.ID, e.Token); c != nil {
+			m.restart(c)
+		}
+	case ShutdownOrder:
+		m.close(nil, Quit{Outcome: Outcome{Class: Shutdown}})
+	case Call:
+		m.call(e)
+	}
+}
+
+// awaiting returns the child if it is still waiting for the backoff or retry with that token.
+func (m *Machine) awaiting(id string, token uint64) *child {
+	c := m.byID[id]
+	if c == nil || c.state != Restarting || c.token != token {
+		return nil
+	}
+	c.token = 0
+	return c
+}
+
+// exited handles a child's own exit. An exit of an incarnation that isn't the present one was consumed by a stop.
+func (m *Machine) exited(e Exit) {
+	c := m.byID[e.ID]
+	if c == nil || c.state != Up || c.incarnation != e.Incarnation {
+		return
+	}
+	c.state, c.incarnation = Undefined, 0
+	abnormal := e.Outcome.Class.Abnormal()
+	again := c.Restart == Permanent || c.Restart == Transient && abnormal
+	if again || abnormal {
+		m.report(ChildTerminated, c, e.Outcome)
+	}
+	switch e.Directive {
+	case actor.StopDirective:
+		again = false
+	case actor.EscalateDirective:
+		m.escalate(c, fmt.Errorf("%w: %s: %w", ErrEscalated, c.ID, reason(e.Outcome)))
+		return
+	}
+	if again {
+		m.restart(c)
+		return
+	}
+	if c.Restart == Temporary {
+		m.remove(c)
+	}
+	m.autoShutdown(c)
+}
+
+func reason(o Outcome) error {
+	if o.Err == nil {
+		return errors.New("normal exit")
+	}
+	return o.Err
+}
+
+// restart is entered for every attempt: after an exit, and again after each failed start. Each attempt is one entry in the budget.
+func (m *Machine) restart(c *child) {
+	if !m.budget.Spend(m.now) {
+		spent := fmt.Errorf("%w: more than %d in %s, last by %s", ErrBudgetSpent, m.budget.Max(), m.budget.Window(), c.ID)
+		switch m.policy.WhenSpent {
+		case strategies.SpentIgnore:
+		case strategies.SpentStopChild:
+			m.report(BudgetSpent, c, Outcome{Shutdown, spent})
+			c.state = Undefined
+			m.autoShutdown(c)
+			return
+		case strategies.SpentStopSupervisor:
+			m.report(BudgetSpent, c, Outcome{Shutdown, spent})
+			c.state = Undefined
+			m.close(c, Quit{Outcome: Outcome{ShutdownWith, spent}, Final: true})
+			return
+		default:
+			m.report(BudgetSpent, c, Outcome{Shutdown, spent})
+			c.state = Undefined
+			m.escalate(c, spent)
+			return
+		}
+	}
+	m.bringDown(c, false)
+}
+
+// bringDown stops what is up of c's group. Restarts that were pending in the group are superseded.
+func (m *Machine) bringDown(c *child, waited bool) {
+	group := m.group(c)
+	c.state = Restarting
+	if len(group) > 1 && !waited {
+		m.act(GroupRestart{c.ID, len(group)})
+	}
+	for _, g := range group {
+		if g != c && g.state == Restarting {
+			m.settleDown(g)
+		}
+	}
+	if targets := reversed(group); len(targets) > 0 {
+		m.stop(&task{kind: groupStopping, child: c, waited: waited}, targets)
+		return
+	}
+	m.down(c, waited)
+}
+
+// down goes on when c's group is down: temporaries are gone for good, then comes the backoff, unless it was waited out already.
+func (m *Machine) down(c *child, waited bool) {
+	for _, g := range m.group(c) {
+		if g != c && g.Restart == Temporary {
+			m.remove(g)
+		}
+	}
+	if !waited {
+		if delay := m.delay(c); delay > 0 {
+			c.token = m.next()
+			m.act(Wait{c.ID, c.token, delay})
+			return
+		}
+	}
+	m.start(&task{kind: groupStarting, child: c}, m.group(c))
+}
+
+func (m *Machine) delay(c *child) time.Duration {
+	s := &m.streak
+	if from, to := m.strategy.Group(c.slot, len(m.slots)); to-from == 1 && from == c.slot {
+		s = &c.streak
+	}
+	return m.policy.Backoff.Delay(s.next(m.now, m.policy.Backoff.QuietTime()), m.random())
+}
+
+// finish takes the results of the sequence that was being carried out.
+func (m *Machine) finish(results []Result) {
+	t := m.task
+	m.task = nil
+	switch t.kind {
+	case booting:
+		if f := m.started(results); f != nil {
+			m.report(StartError, f, Outcome{Crash, lastError(results)})
+			f.state = Undefined
+			m.close(f, Quit{Outcome: Outcome{Shutdown, lastError(results)}, Failed: f.ID})
+			return
+		}
+		m.act(Ready{})
+	case groupStopping:
+		m.stopped(results)
+		m.down(t.child, t.waited)
+	case groupStarting:
+		if f := m.started(results); f != nil {
+			m.report(StartError, f, Outcome{Crash, lastError(results)})
+			f.state, f.token = Restarting, m.next()
+			m.act(Again{f.ID, f.token})
+		}
+	case callStarting:
+		a := Answer{ID: t.child.ID}
+		if f := m.started(results); f != nil {
+			m.remove(f)
+			a.Err = lastError(results)
+		} else {
+			a.Child = t.child.status()
+		}
+		m.act(Reply{t.to, a})
+	case callRestarting:
+		a := Answer{ID: t.child.ID}
+		if f := m.started(results); f != nil {
+			a.Err = lastError(results)
+		}
+		a.Child = t.child.status()
+		m.act(Reply{t.to, a})
+	case callStopping:
+		m.stopped(results)
+		if t.child.Restart == Temporary {
+			m.remove(t.child)
+		}
+		m.act(Reply{t.to, Answer{ID: t.child.ID, Child: t.child.status()}})
+	case closing:
+		m.stopped(results)
+		m.quit(t.quit)
+	}
+}
+
+// started enters the results of a Start and returns the child that failed, if one did.
+func (m *Machine) started(results []Result) (failed *child) {
+	for _, r := range results {
+		c := m.byID[r.ID]
+		switch {
+		case r.Err != nil:
+			c.state = Undefined
+			failed = c
+		case r.Ignored:
+			c.state = Undefined
+			if c.Restart == Temporary {
+				m.remove(c)
+			}
+		default:
+			c.state, c.incarnation, c.token = Up, r.Incarnation, 0
+		}
+	}
+	return failed
+}
+
+func lastError(results []Result) error { return results[len(results)-1].Err }
+
+// stopped enters the results of a Stop.
+func (m *Machine) stopped(results []Result) {
+	for _, r := range results {
+		c := m.byID[r.ID]
+		c.state, c.incarnation = Undefined, 0
+	}
+}
+
+// autoShutdown is asked after c ended by itself and wasn't restarted.
+func (m *Machine) autoShutdown(c *child) {
+	if !c.Significant || m.auto == Never {
+		return
+	}
+	if m.auto == All {
+		for _, s := range m.slots {
+			if s != nil && s.Significant && s.state != Undefined {
+				return
+			}
+		}
+	}
+	m.close(c, Quit{Outcome: Outcome{Shutdown, ErrAutoShutdown}})
+}
+
+func (m *Machine) escalate(c *child, why error) {
+	m.report(Escalated, c, Outcome{Shutdown, why})
+	m.close(c, Quit{Outcome: Outcome{Shutdown, why}})
+}
+
+// close ends the supervisor: all children that are up are stopped in reverse start order, pending restarts are forgotten. The
+// cause is the child that led to it, if one did.
+func (m *Machine) close(cause *child, q Quit) {
+	for _, c := range m.slots {
+		if c != nil && c.state == Restarting {
+			m.settleDown(c)
+		}
+	}
+	if targets := reversed(m.slots); len(targets) > 0 {
+		m.stop(&task{kind: closing, child: cause, quit: q}, targets)
+		return
+	}
+	m.quit(q)
+}
+
+func (m *Machine) quit(q Quit) {
+	m.closed = true
+	m.act(q)
+}
+
+// settleDown takes a pending backoff or retry back.
+func (m *Machine) settleDown(c *child) {
+	if c.token != 0 {
+		m.act(Cancel{c.ID, c.token})
+	}
+	c.state, c.token = Undefined, 0
+}
+
+func (m *Machine) start(t *task, group []*child) {
+	var specs []Spec
+	for _, c := range group {
+		if c != nil && c.state != Up {
+			specs = append(specs, c.Spec)
+		}
+	}
+	t.sequence = m.next()
+	m.task = t
+	m.act(Start{t.sequence, specs, t.cause()})
+}
+
+func (m *Machine) stop(t *task, targets []Target) {
+	t.sequence = m.next()
+	m.task = t
+	m.act(Stop{t.sequence, targets, t.cause()})
+}
+
+// reversed lists those of the children that are up, in reverse start order.
+func reversed(children []*child) []Target {
+	var ts []Target
+	for i := len(children) - 1; i >= 0; i-- {
+		if c := children[i]; c != nil && c.state == Up {
+			ts = append(ts, Target{c.ID, c.incarnation, c.Restart, c.BrutalKill})
+		}
+	}
+	return ts
+}
+
+func (m *Machine) report(ctx Context, c *child, o Outcome) { m.act(Report{ctx, c.ID, o}) }
+
+func (m *Machine) act(a Action) { m.actions = append(m.actions, a) }
+
+func (m *Machine) next() uint64 {
+	m.serial++
+	return m.serial
+}

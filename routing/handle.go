@@ -1,0 +1,79 @@
+package routing
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+)
+
+// Handle is the submitter's hold on an accepted task. All methods may be called from any goroutine, also after the hub
+// closed; the handle keeps the outcome for as long as it is kept itself.
+type Handle[Out any] struct {
+	hub   *Hub
+	task  *task
+	fresh bool // the task was submitted together with this handle
+}
+
+// ID returns the task's id.
+func (h *Handle[Out]) ID() string { return h.task.id }
+
+// Done returns a channel that is closed when the task is settled.
+func (h *Handle[Out]) Done() <-chan struct{} { return h.hub.settledChannel(h.task) }
+
+// Await waits until the task is settled and returns its result, or a [*TaskError]. When ctx ends first it returns the cause of
+// ctx, and the task goes on.
+func (h *Handle[Out]) Await(ctx context.Context) (Out, error) {
+	done := h.Done()
+	select {
+	case <-done:
+		return h.result()
+	default:
+	}
+	select {
+	case <-done:
+		return h.result()
+	case <-ctx.Done():
+		var zero Out
+		return zero, context.Cause(ctx)
+	}
+}
+
+// Cancel settles the task as cancelled, at once; a running handler's context ends with the cause, and whatever it still
+// returns is refused. It reports whether the task was unsettled until then.
+func (h *Handle[Out]) Cancel(cause error) bool { return h.hub.cancelTask(h.task, cause) }
+
+// Status returns the task's state.
+func (h *Handle[Out]) Status() State {
+	h.hub.mu.Lock()
+	defer h.hub.mu.Unlock()
+	return h.task.state
+}
+
+// Progress returns the value that the handler reported last, through [Progress], or nil.
+func (h *Handle[Out]) Progress() any {
+	h.hub.mu.Lock()
+	defer h.hub.mu.Unlock()
+	return h.task.progress
+}
+
+// result returns the outcome of a settled task.
+func (h *Handle[Out]) result() (Out, error) {
+	h.hub.mu.Lock()
+	out, err := h.task.out, h.task.err
+	h.hub.mu.Unlock()
+	if err != nil {
+		var zero Out
+		return zero, err
+	}
+	value, ok := as[Out](out)
+	if !ok {
+		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.task.id, h.task.lane.name, out, reflect.TypeFor[Out]())
+	}
+	return value, nil
+}
+
+// as converts what travelled as any back to its static type; a nil interface value is one of its own.
+func as[T any](v any) (T, bool) {
+	value, ok := v.(T)
+	return value, ok || v == nil && reflect.TypeFor[T]().Kind() == reflect.Interface
+}

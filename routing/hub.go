@@ -1,0 +1,264 @@
+package routing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Hub holds the whole truth about a set of tasks and the spokes that work on them. It is a plain object that survives whatever
+// happens to the actor around it ([Hub.Actor]); that actor leases waiting tasks to idle spokes and sees to what falls due. All methods
+// may be called from any goroutine, also from callbacks.
+type Hub struct {
+	options  Options
+	balancer Balancer
+	ranker   Ranker // the balancer, if it ranks
+	clock    clock
+	feed     eventFeed
+	settled  chan struct{} // closed from the start: what those get who wait for a task that is settled
+
+	mu sync.Mutex // guards everything below, and the fields of tasks, lanes, spokes and leases that say so
+	ledger
+	lanes    map[string]*lane
+	spokes   map[string]*Spoke // by path
+	gate     gate
+	picks    uint64
+	closed   error // why new tasks are refused; nil while open
+	shut     bool  // Close was called
+	draining chan struct{}
+	pace     pace
+
+	dirty   []*lane  // have waiting tasks and free spokes
+	outbox  []*Lease // given by the pump, not yet delivered
+	revoked []revocation
+	pumping bool
+	kicked  bool // a wake-up is on its way to the actor
+	wanted  bool // the actor is to be woken when the lock is given up
+	wake    func()
+	session uint64 // of the actor attached last
+	armed   int64  // when the attached actor wakes up by itself; 0 is never
+}
+
+// revocation is a lease whose context has to end once the lock is given up.
+type revocation struct {
+	lease *Lease
+	cause error
+}
+
+// NewHub makes a hub. Its error names every option that is out of bounds.
+func NewHub(options Options) (*Hub, error) {
+	options = options.withDefaults()
+	if err := options.faults(); err != nil {
+		return nil, fmt.Errorf("new hub: %w", err)
+	}
+	h := &Hub{
+		options:  options,
+		balancer: options.Balancer,
+		clock:    clock{epoch: time.Now()},
+		feed:     eventFeed{call: options.OnEvent},
+		settled:  make(chan struct{}),
+		ledger:   newLedger(options),
+		lanes:    make(map[string]*lane),
+		spokes:   make(map[string]*Spoke),
+		gate:     gate{limit: options.Capacity},
+	}
+	h.ranker, _ = options.Balancer.(Ranker)
+	close(h.settled)
+	return h, nil
+}
+
+// Hub returns h: a hub is a [Submitter].
+func (h *Hub) Hub() *Hub { return h }
+
+// Declare makes task types known before the first spoke registers for them: tasks of a declared type are accepted and wait.
+func (h *Hub) Declare(types ...string) error {
+	if err := validNames("task type", types); err != nil {
+		return fmt.Errorf("declare: %w", err)
+	}
+	h.mu.Lock()
+	defer h.unlock()
+	for _, name := range types {
+		h.lane(name)
+	}
+	return nil
+}
+
+// Cancel settles the task as cancelled, at once; a running handler's context ends with the cause. It reports whether there was an
+// unsettled task with this id.
+func (h *Hub) Cancel(id string, cause error) bool {
+	h.mu.Lock()
+	t := h.records[id]
+	h.mu.Unlock()
+	return t != nil && h.cancelTask(t, cause)
+}
+
+// Drain refuses new tasks from now on (blocked submitters too), and waits until all accepted ones are settled. When ctx ends first it
+// says how many are not, and the hub stays as it is: refusing, and working.
+func (h *Hub) Drain(ctx context.Context) error {
+	h.mu.Lock()
+	h.refuseNew(fmt.Errorf("%w: it is draining", ErrClosed))
+	if h.draining == nil {
+		h.draining = make(chan struct{})
+		h.finishDrain()
+	}
+	drained := h.draining
+	h.unlock()
+	select {
+	case <-drained:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("drain: %d tasks are not settled: %w", h.Counts().Unsettled(), context.Cause(ctx))
+	}
+}
+
+// Close cancels everything unsettled, refuses new tasks and spokes with [ErrClosed], and wakes all who wait. Closing again does nothing.
+func (h *Hub) Close(cause error) {
+	h.mu.Lock()
+	defer h.unlock()
+	if h.shut {
+		return
+	}
+	h.shut = true
+	reason := ErrClosed
+	if cause != nil {
+		reason = &causedError{ErrClosed, cause}
+	}
+	h.closed = nil
+	h.refuseNew(reason)
+	now := h.clock.now()
+	for _, t := range h.unsettled() {
+		h.cancel(t, reason, now)
+	}
+	h.emit(Event{Kind: EventClosed, Err: cause}, nil, now)
+}
+
+// Inspect returns all that is known of a task, if it is unsettled, in quarantine, or still remembered.
+func (h *Hub) Inspect(id string) (TaskSnapshot, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.records[id]
+	if t == nil {
+		return TaskSnapshot{}, false
+	}
+	return h.snapshot(t), true
+}
+
+// Counts returns the books, as they are at this moment.
+func (h *Hub) Counts() Counts {
+	h.mu.Lock()
+	c := h.books
+	c.Spokes = len(h.spokes)
+	h.mu.Unlock()
+	h.feed.mu.Lock()
+	c.EventsDropped, c.EventPanics = h.feed.dropped, h.feed.panics
+	h.feed.mu.Unlock()
+	return c
+}
+
+// unlock gives the lock up and then does what must not be done under it.
+func (h *Hub) unlock() {
+	revoked, wake := h.revoked, h.wake
+	h.revoked = nil
+	if !h.wanted {
+		wake = nil
+	}
+	h.wanted = false
+	h.mu.Unlock()
+	for _, r := range revoked {
+		r.lease.endContext(r.cause)
+	}
+	if wake != nil {
+		wake()
+	}
+	if h.feed.call != nil {
+		h.feed.flush()
+	}
+}
+
+// refuseNew makes the hub refuse new tasks, and turns blocked submitters away.
+func (h *Hub) refuseNew(reason error) {
+	if h.closed == nil {
+		h.closed = reason
+	}
+	h.turnAway(reason)
+}
+
+func (h *Hub) finishDrain() {
+	if h.draining == nil || h.books.Unsettled() > 0 {
+		return
+	}
+	select {
+	case <-h.draining:
+	default:
+		close(h.draining)
+	}
+}
+
+func (h *Hub) emit(e Event, t *task, now int64) {
+	if h.feed.call == nil {
+		return
+	}
+	e.Time = h.clock.at(now)
+	if t != nil {
+		e.Task, e.Type, e.State = t.id, t.lane.name, t.state
+	}
+	h.feed.add(e)
+}
+
+func (h *Hub) info(t *task, attempt int) TaskInfo {
+	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Attempt: attempt, IdempotencyKey: t.id}
+	if t.deadline != 0 {
+		info.Deadline = h.clock.at(t.deadline)
+	}
+	return info
+}
+
+func (h *Hub) snapshot(t *task) TaskSnapshot {
+	return TaskSnapshot{
+		TaskInfo:  h.info(t, int(t.attempt)),
+		State:     t.state,
+		Submitted: h.clock.at(t.submitted),
+		Errors:    int(t.errors),
+		Strikes:   int(t.strikes),
+		Attempts:  slices.Clone(t.attempts),
+		Forgotten: int(t.forgotten),
+		Progress:  t.progress,
+		Err:       t.err,
+	}
+}
+
+func (h *Hub) settledChannel(t *task) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t.state.Settled() {
+		return h.settled
+	}
+	if t.done == nil {
+		t.done = make(chan struct{})
+	}
+	return t.done
+}
+
+func (h *Hub) reportProgress(l *Lease, value any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if l.task.lease == l {
+		l.task.progress = value
+	}
+}
+
+func (h *Hub) cancelTask(t *task, cause error) bool {
+	if cause == nil {
+		cause = errors.New("no cause was given")
+	}
+	h.mu.Lock()
+	defer h.unlock()
+	if t.state.Settled() {
+		return false
+	}
+	h.cancel(t, cause, h.clock.now())
+	return true
+}

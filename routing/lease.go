@@ -1,0 +1,105 @@
+package routing
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// Lease is one attempt at a task by one spoke. The spoke runs the task and calls [Lease.Settle], once, whatever happened.
+type Lease struct {
+	hub     *Hub
+	task    *task
+	spoke   *Spoke
+	input   any
+	attempt int
+	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none
+
+	node[*Lease]      // leases of the spoke; guarded by the hub's mutex
+	returned     bool // the spoke has settled it; guarded by the hub's mutex
+
+	ctxMu  sync.Mutex // guards cancel and gone; not held while calling cancel
+	cancel func(cause error)
+	gone   error
+}
+
+func (l *Lease) links() *node[*Lease] { return &l.node }
+
+// ID returns the task's id.
+func (l *Lease) ID() string { return l.task.id }
+
+// Type returns the name of the task's type.
+func (l *Lease) Type() string { return l.task.lane.name }
+
+// Attempt returns the number of this lease among all leases of the task, from 1.
+func (l *Lease) Attempt() int { return l.attempt }
+
+// Input returns the payload, as the submitter gave it.
+func (l *Lease) Input() any { return l.input }
+
+// Info returns what a handler may know of its task.
+func (l *Lease) Info() TaskInfo { return l.hub.info(l.task, l.attempt) }
+
+// Settle reports how the attempt ended and gives the credit back. If the lease is still the current one of its task, the outcome
+// is recorded (accepted is true); if it was revoked, timed out, cancelled or settled before, the outcome changes nothing and is
+// counted as late, except that the release of a lease that is gone is no news.
+//
+// Under the same lock the spoke gets its next lease, if a task waits for it: it is not delivered, but returned. After Done and
+// Error the spoke goes on. A spoke that reports Crashed or Hung, or releases a lease that it still holds, is on its way out: it
+// gets nothing more before [Spoke.Resume].
+//
+// It may be called from any goroutine.
+func (l *Lease) Settle(o Outcome) (next *Lease, accepted bool) {
+	defer l.releaseContext()
+	return l.hub.settleLease(l, o)
+}
+
+func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
+	h.mu.Lock()
+	defer h.unlock()
+	t, s, now := l.task, l.spoke, h.clock.now()
+	if o.kind == OutcomePending {
+		o.kind = OutcomeReleased
+	}
+	if l.returned {
+		h.refuseLate(l, o, now)
+		return nil, false
+	}
+	l.returned = true
+	if !s.left {
+		s.leases.remove(l)
+	}
+	h.expireIfDue(t, now)
+	accepted = t.lease == l
+	if accepted {
+		h.conclude(t, o, now)
+	} else if o.kind != OutcomeReleased {
+		h.refuseLate(l, o, now)
+	}
+	if o.kind.fatal() || o.kind == OutcomeReleased && accepted {
+		s.paused = true
+	}
+	next = h.pull(s, now)
+	h.reseat(s)
+	return next, accepted
+}
+
+func (h *Hub) refuseLate(l *Lease, o Outcome, now int64) {
+	h.books.Late++
+	h.emit(Event{Kind: EventLateResult, Spoke: l.spoke.id, Attempt: l.attempt, Outcome: o.kind, Err: o.err}, l.task, now)
+}
+
+// fatal reports whether the agent does not live on after this outcome.
+func (k OutcomeKind) fatal() bool { return k == OutcomeCrashed || k == OutcomeHung }
+
+// clock counts nanoseconds since the hub was made, on the monotonic clock.
+type clock struct {
+	epoch time.Time
+}
+
+func (c clock) now() int64             { return int64(time.Since(c.epoch)) + 1 }
+func (c clock) at(ns int64) time.Time  { return c.epoch.Add(time.Duration(ns - 1)) }
+func (c clock) from(t time.Time) int64 { return int64(min(t.Sub(c.epoch), forever)) + 1 }
+
+// forever bounds all times and delays, so that sums of a few don't overflow.
+const forever = time.Duration(math.MaxInt64 / 4)

@@ -1,0 +1,126 @@
+package routing
+
+import (
+	"cmp"
+	"crypto/rand"
+	"slices"
+	"strconv"
+)
+
+// Counts are the books of a hub. At every moment Accepted = Waiting + Leased + [Counts.Settled].
+type Counts struct {
+	Accepted uint64
+	// Now: Waiting includes tasks in a backoff.
+	Waiting, Leased uint64
+	// Settled so far. A task that is requeued from quarantine leaves it and is waiting again.
+	Done, Failed, Quarantined, Cancelled, Expired uint64
+	// Attempts is how many leases were given; Late how many outcomes came too late and were refused.
+	Attempts, Late uint64
+	// Refused is how many submits were turned down.
+	Refused uint64
+	Spokes  int
+	// EventsDropped and EventPanics count what went wrong with [Options.OnEvent].
+	EventsDropped, EventPanics uint64
+}
+
+// Settled returns how many tasks are settled.
+func (c Counts) Settled() uint64 {
+	return c.Done + c.Failed + c.Quarantined + c.Cancelled + c.Expired
+}
+
+// Unsettled returns how many tasks are waiting or leased.
+func (c Counts) Unsettled() uint64 { return c.Waiting + c.Leased }
+
+// Balanced reports whether the books add up.
+func (c Counts) Balanced() bool { return c.Accepted == c.Unsettled()+c.Settled() }
+
+// in returns the account of a state.
+func (c *Counts) in(s State) *uint64 {
+	return [states]*uint64{&c.Waiting, &c.Leased, &c.Done, &c.Failed, &c.Quarantined, &c.Cancelled, &c.Expired}[s]
+}
+
+// ledger is the memory of a hub: the record of every task that is unsettled, in quarantine, or in the window of settled ones.
+// Everything in it is guarded by the hub's mutex.
+type ledger struct {
+	records    map[string]*task
+	books      Counts
+	schedule   indexedHeap[*task] // by due time: deadlines, backoffs, holds, time limits of attempts
+	window     list[*task]        // settled, oldest first
+	quarantine list[*task]        // oldest first
+
+	nonce                       string // distinguishes made-up ids of different hubs
+	seq                         uint64
+	keptSettled, keptQuarantine int
+}
+
+func newLedger(o Options) ledger {
+	return ledger{
+		records:        make(map[string]*task),
+		nonce:          rand.Text()[:8],
+		keptSettled:    o.Results,
+		keptQuarantine: o.Quarantine,
+	}
+}
+
+// record enters an accepted task.
+func (l *ledger) record(t *task) {
+	l.seq++
+	t.seq = l.seq
+	if t.id == "" {
+		t.id = l.madeUpID()
+	}
+	l.records[t.id] = t
+	l.books.Accepted++
+	*l.books.in(t.state)++
+}
+
+func (l *ledger) madeUpID() string {
+	var buf [32]byte
+	id := append(buf[:0], l.nonce...)
+	id = append(id, '-')
+	return string(strconv.AppendUint(id, l.seq, 36))
+}
+
+// move books a task from its state to another.
+func (l *ledger) move(t *task, to State) {
+	*l.books.in(t.state)--
+	*l.books.in(to)++
+	t.state = to
+}
+
+// retire puts a settled task into the window.
+func (l *ledger) retire(t *task) {
+	t.in = nil
+	l.window.pushBack(t)
+	for l.window.size > l.keptSettled {
+		oldest := l.window.head
+		l.window.remove(oldest)
+		delete(l.records, oldest.id)
+	}
+}
+
+// reschedule looks up anew when something is due for the task.
+func (l *ledger) reschedule(t *task) {
+	due := t.nextDue()
+	if due == t.due && (due == 0) == (t.scheduled == 0) {
+		return
+	}
+	t.due = due
+	if due == 0 {
+		l.schedule.remove(t)
+		return
+	}
+	l.schedule.update(t)
+}
+
+// unsettled returns all unsettled tasks, in the order in which they were accepted.
+func (l *ledger) unsettled() []*task {
+	tasks := make([]*task, 0, l.books.Unsettled())
+	for _, t := range l.records {
+		if !t.state.Settled() {
+			tasks = append(tasks, t)
+		}
+	}
+	slices.SortFunc(tasks, func(a, b *task) int { return cmp.Compare(a.seq, b.seq) })
+	return tasks
+}

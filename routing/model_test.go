@@ -1,0 +1,475 @@
+package routing_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+// The hub is driven at random, and what it says happened (its events) is held against what must be true after every step.
+
+const (
+	modelMaxAttempts = 3
+	modelQuarantine  = 3
+	modelTimeout     = 40 * time.Second
+)
+
+// story is a task's life as told by the events.
+type story struct {
+	state           routing.State
+	attempts        int
+	errors, strikes int
+	spoke           routing.SpokeID
+	leasedAt        time.Time
+	settlements     int
+	lives           int
+	deadline        time.Time
+	handle          *routing.Handle[int]
+}
+
+type modelSpoke struct {
+	*spoke
+	credits int
+	kind    string
+	paused  bool
+	left    bool
+}
+
+type returned struct {
+	spoke *modelSpoke
+	lease *routing.Lease
+}
+
+type model struct {
+	t        *rapid.T
+	w        *world
+	seen     int
+	stories  map[string]*story
+	order    []string
+	spokes   []*modelSpoke
+	lastOf   map[string]uint64
+	returned []returned
+	late     uint64
+	refused  uint64
+}
+
+// bubbleTB keeps rapid from asking the bubble's T what it must not be asked.
+type bubbleTB struct{ testing.TB }
+
+func TestModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		system := quietSystem()
+		rapid.Check(bubbleTB{t}, func(rt *rapid.T) {
+			m := &model{t: rt, stories: make(map[string]*story), lastOf: make(map[string]uint64)}
+			balancer := rapid.SampledFrom([]routing.Balancer{routing.LeastLoaded(), routing.RoundRobin(), wild{rt}}).Draw(rt, "balancer")
+			m.w = newWorld(rt, system, routing.Options{
+				Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
+				AttemptTimeout: modelTimeout, Results: rapid.SampledFrom([]int{-1, 3, 100}).Draw(rt, "results"),
+			})
+			defer m.w.stopDriver()
+			steps := map[string]func(*rapid.T){
+				"submit": m.submit, "settle": m.settle, "strike": m.strike, "strike more": m.strike, "pass": m.pass, "pass more": m.pass,
+				"join": seldom(m.join), "leave": seldom(m.leave), "pause": seldom(m.pause), "cancel": seldom(m.cancel),
+				"settle again": seldom(m.settleAgain), "requeue": seldom(m.requeue), "progress": seldom(m.progress),
+				"hub actor dies or returns": seldom(m.driver),
+				"":                          m.check,
+			}
+			for i := range 3 {
+				m.lastOf[string(rune('a'+i))] = 1
+				m.spokes = append(m.spokes, &modelSpoke{spoke: m.w.join(string(rune('a'+i)), 1, 2, "double", "shout"), credits: 2, kind: "both"})
+			}
+			for range 6 { // Repeat makes some 30 steps
+				rt.Repeat(steps)
+			}
+			m.finish()
+		})
+	})
+}
+
+// seldom takes a step only now and then.
+func seldom(step func(*rapid.T)) func(*rapid.T) {
+	return func(t *rapid.T) {
+		if rapid.IntRange(0, 4).Draw(t, "now?") == 4 {
+			step(t)
+		}
+	}
+}
+
+// wild is a balancer that often does what it must not.
+type wild struct{ t *rapid.T }
+
+func (w wild) Pick(_ routing.TaskInfo, free routing.Candidates) int {
+	if free.Len() < 2 {
+		panic("asked without a choice")
+	}
+	switch i := int(free.At(0).Picked)%4 - 1; i {
+	case 2:
+		panic("wild")
+	default:
+		return i
+	}
+}
+
+func (m *model) submit(t *rapid.T) {
+	var options []routing.SubmitOption
+	var deadline time.Time
+	if rapid.IntRange(0, 3).Draw(t, "deadline?") == 0 {
+		deadline = time.Now().Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "deadline")) * time.Second)
+		options = append(options, routing.Deadline(deadline))
+	}
+	var handle *routing.Handle[int]
+	var err error
+	if rapid.Bool().Draw(t, "double?") {
+		handle, err = double.Submit(context.Background(), m.w.hub, 1, options...)
+	} else {
+		handle, err = routing.NewType[int, int](shout.Name()).Submit(context.Background(), m.w.hub, 1, options...)
+	}
+	if err != nil {
+		var full *routing.QueueFullError
+		require.ErrorAs(t, err, &full)
+		require.EqualValues(t, 12, m.w.hub.Counts().Unsettled())
+		m.refused++
+		return
+	}
+	m.stories[handle.ID()] = &story{deadline: deadline, handle: handle, settlements: 0}
+	m.order = append(m.order, handle.ID())
+}
+
+func (m *model) spoke(t *rapid.T) *modelSpoke {
+	if len(m.spokes) == 0 {
+		t.Skip("no spokes")
+	}
+	return m.spokes[len(m.spokes)-1-rapid.IntRange(0, min(len(m.spokes)-1, 4)).Draw(t, "spoke")]
+}
+
+func (m *model) settle(t *rapid.T) {
+	m.settleWith(t, routing.Done(1), routing.Done(2), routing.Error(errBroken), routing.Error(routing.Permanent(errBroken)),
+		routing.Error(notNow(5*time.Second)), routing.Released(errBroken), routing.Outcome{})
+}
+
+// strike has a handler crash or hang, and mostly the spoke go on after it.
+func (m *model) strike(t *rapid.T) {
+	s := m.settleWith(t, routing.Crashed(errBroken, nil), routing.Hung(errBroken))
+	if rapid.IntRange(0, 3).Draw(t, "resume?") > 0 {
+		s.Resume()
+		s.paused = false
+	}
+}
+
+func (m *model) settleWith(t *rapid.T, outcomes ...routing.Outcome) *modelSpoke {
+	s := m.spoke(t)
+	held := s.leases()
+	if len(held) == 0 {
+		t.Skip("nothing held")
+	}
+	lease := rapid.SampledFrom(held).Draw(t, "lease")
+	outcome := rapid.SampledFrom(outcomes).Draw(t, "outcome")
+	m.read()
+	known := m.stories[lease.ID()]
+	current := m.current(s, lease)
+	before, remembered := m.w.hub.Inspect(lease.ID())
+
+	accepted := s.settle(lease, outcome)
+	require.Equal(t, current, accepted, "outcome of %v by %v, accepted", lease.Info(), s.ID())
+	m.returned = append(m.returned, returned{s, lease})
+	released := outcome.Kind() == routing.OutcomeReleased || outcome.Kind() == routing.OutcomePending
+	switch {
+	case accepted && outcome.Kind() == routing.OutcomeDone:
+		m.read()
+		require.Equal(t, routing.StateDone, known.state)
+	case !accepted && !released:
+		m.late++
+	}
+	if !accepted && known.state.Settled() {
+		m.unchanged(t, lease.ID(), before, remembered)
+	}
+	if outcome.Kind() == routing.OutcomeCrashed || outcome.Kind() == routing.OutcomeHung || released && accepted {
+		s.paused = true
+	}
+	return s
+}
+
+// current says whether an outcome under this lease must be accepted now.
+func (m *model) current(s *modelSpoke, l *routing.Lease) bool {
+	known := m.stories[l.ID()]
+	if known.state != routing.StateLeased || known.attempts != l.Attempt() || s.left {
+		return false
+	}
+	now := time.Now()
+	overdue := !known.deadline.IsZero() && !now.Before(known.deadline)
+	return !overdue && now.Before(known.leasedAt.Add(modelTimeout))
+}
+
+func (m *model) unchanged(t *rapid.T, id string, before routing.TaskSnapshot, remembered bool) {
+	after, stillRemembered := m.w.hub.Inspect(id)
+	require.Equal(t, remembered, stillRemembered)
+	require.Equal(t, before.State, after.State)
+	require.Equal(t, before.Attempts, after.Attempts)
+	require.Equal(t, before.Err, after.Err)
+}
+
+func (m *model) settleAgain(t *rapid.T) {
+	if len(m.returned) == 0 {
+		t.Skip("nothing returned")
+	}
+	r := rapid.SampledFrom(m.returned).Draw(t, "returned")
+	before, remembered := m.w.hub.Inspect(r.lease.ID())
+	next, accepted := r.lease.Settle(routing.Done(666))
+	require.Nil(t, next)
+	require.False(t, accepted)
+	m.late++
+	m.unchanged(t, r.lease.ID(), before, remembered)
+}
+
+func (m *model) join(t *rapid.T) {
+	path := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "path")
+	kind := rapid.SampledFrom([]string{"double", "shout", "both"}).Draw(t, "types")
+	types := []string{kind}
+	if kind == "both" {
+		types = []string{"double", "shout"}
+	}
+	for _, s := range m.spokes {
+		s.left = s.left || s.ID().Path == path
+	}
+	m.lastOf[path]++
+	credits := rapid.IntRange(1, 3).Draw(t, "credits")
+	s := &modelSpoke{credits: credits, kind: kind}
+	s.spoke = m.w.join(path, m.lastOf[path], credits, types...)
+	m.spokes = append(m.spokes, s)
+}
+
+func (m *model) leave(t *rapid.T) {
+	s := m.spoke(t)
+	s.Leave(errBroken)
+	s.left = true
+}
+
+func (m *model) pause(t *rapid.T) {
+	s := m.spoke(t)
+	if s.paused {
+		s.Resume()
+	} else {
+		s.Pause()
+	}
+	s.paused = !s.paused
+}
+
+func (m *model) cancel(t *rapid.T) {
+	if len(m.order) == 0 {
+		t.Skip("no tasks")
+	}
+	id := rapid.SampledFrom(m.order).Draw(t, "task")
+	m.read()
+	unsettled := !m.stories[id].state.Settled()
+	require.Equal(t, unsettled, m.w.hub.Cancel(id, errBroken))
+	if unsettled {
+		_, err := await(t, m.stories[id].handle)
+		require.Error(t, err)
+	}
+}
+
+func (m *model) pass(t *rapid.T) {
+	m.w.pass(time.Duration(rapid.IntRange(1, 20_000).Draw(t, "ms")) * time.Millisecond)
+}
+
+func (m *model) driver(*rapid.T) {
+	if m.w.driver == nil {
+		m.w.startDriver()
+	} else {
+		m.w.stopDriver()
+	}
+}
+
+func (m *model) requeue(t *rapid.T) {
+	quarantined := m.w.hub.Quarantined()
+	if len(quarantined) == 0 {
+		t.Skip("nothing in quarantine")
+	}
+	id := rapid.SampledFrom(quarantined).Draw(t, "quarantined").ID
+	if rapid.Bool().Draw(t, "discard?") {
+		require.NoError(t, m.w.hub.Discard(id))
+		return
+	}
+	if err := m.w.hub.Requeue(id); err != nil {
+		var full *routing.QueueFullError
+		require.ErrorAs(t, err, &full)
+		return
+	}
+	handle, err := double.Submit(context.Background(), m.w.hub, 0, routing.ID(id))
+	if err != nil {
+		handle, err = routing.NewType[int, int]("shout").Submit(context.Background(), m.w.hub, 0, routing.ID(id))
+	}
+	require.NoError(t, err)
+	m.stories[id].handle = handle
+}
+
+func (m *model) progress(t *rapid.T) {
+	s := m.spoke(t)
+	for _, l := range s.leases() {
+		m.read()
+		known := m.stories[l.ID()]
+		before := known.handle.Progress()
+		routing.Progress(l.Context(context.Background()), l)
+		if known.state == routing.StateLeased && known.attempts == l.Attempt() {
+			require.Same(t, l, known.handle.Progress())
+		} else {
+			require.Equal(t, before, known.handle.Progress())
+		}
+		m.pass(t)
+		s.settle(l, routing.Released(nil))
+		s.paused = true
+		s.Pause()
+		return
+	}
+}
+
+// read follows the events that came since.
+func (m *model) read() {
+	synctest.Wait()
+	m.w.mu.Lock()
+	events := m.w.events[m.seen:]
+	m.seen = len(m.w.events)
+	m.w.mu.Unlock()
+	for _, e := range events {
+		if e.Task != "" {
+			m.follow(e)
+		}
+	}
+}
+
+// follow checks that what an event tells may happen, given what was told before.
+func (m *model) follow(e routing.Event) {
+	s := m.stories[e.Task]
+	require.NotNil(m.t, s, "%v: of a task that was not accepted", e)
+	tell := fmt.Sprintf("%v (was %v)", e, s.state)
+	charge := func() {
+		switch e.Outcome {
+		case routing.OutcomeError:
+			if routing.IsPermanent(e.Err) {
+				require.Equal(m.t, routing.StateFailed, e.State, tell)
+				return
+			}
+			if _, ok := e.Err.(notNow); !ok {
+				s.errors++
+			}
+		case routing.OutcomeCrashed, routing.OutcomeHung, routing.OutcomeTimedOut:
+			s.strikes++
+		}
+	}
+	switch e.Kind {
+	case routing.EventSubmitted:
+		require.Zero(m.t, s.lives, tell)
+		s.lives, s.state = 1, routing.StateWaiting
+	case routing.EventLeased:
+		require.Equal(m.t, routing.StateWaiting, s.state, tell)
+		require.Equal(m.t, s.attempts+1, e.Attempt, tell)
+		require.True(m.t, s.deadline.IsZero() || e.Time.Before(s.deadline), "%s: started after its deadline", tell)
+		s.state, s.attempts, s.spoke, s.leasedAt = routing.StateLeased, e.Attempt, e.Spoke, e.Time
+	case routing.EventRetried:
+		require.Equal(m.t, routing.StateLeased, s.state, tell)
+		require.Equal(m.t, s.spoke, e.Spoke, tell)
+		charge()
+		require.Less(m.t, s.errors, modelMaxAttempts, tell)
+		require.Less(m.t, s.strikes, modelQuarantine, tell)
+		s.state = routing.StateWaiting
+	case routing.EventSettled:
+		require.False(m.t, s.state.Settled(), tell)
+		charge()
+		switch e.State {
+		case routing.StateFailed:
+			require.True(m.t, s.errors == modelMaxAttempts || routing.IsPermanent(e.Err), tell)
+		case routing.StateQuarantined:
+			require.Equal(m.t, modelQuarantine, s.strikes, tell)
+		case routing.StateExpired:
+			require.False(m.t, e.Time.Before(s.deadline), tell)
+		}
+		s.state = e.State
+		s.settlements++
+		require.Equal(m.t, s.lives, s.settlements, tell)
+	case routing.EventRequeued:
+		require.Equal(m.t, routing.StateQuarantined, s.state, tell)
+		s.state, s.errors, s.strikes = routing.StateWaiting, 0, 0
+		s.lives++
+	}
+}
+
+// check holds the hub's books against the events, and the spokes against their credits.
+func (m *model) check(t *rapid.T) {
+	m.read()
+	var want routing.Counts
+	for id, s := range m.stories {
+		require.Equal(t, s.state, s.handle.Status(), id)
+		want.Accepted++
+		want.Attempts += uint64(s.attempts)
+		*map[routing.State]*uint64{
+			routing.StateWaiting: &want.Waiting, routing.StateLeased: &want.Leased, routing.StateDone: &want.Done, routing.StateFailed: &want.Failed,
+			routing.StateQuarantined: &want.Quarantined, routing.StateCancelled: &want.Cancelled, routing.StateExpired: &want.Expired,
+		}[s.state]++
+	}
+	got := m.w.hub.Counts()
+	require.True(t, got.Balanced())
+	want.Late, want.Refused = m.late, m.refused
+	joined := map[string]*modelSpoke{}
+	for _, s := range m.spokes {
+		if !s.left {
+			joined[s.ID().Path] = s
+		}
+		require.LessOrEqual(t, len(s.leases()), s.credits, "%v holds more than its credits", s.ID())
+	}
+	want.Spokes = len(joined)
+	got.Refused = want.Refused // a refused requeue is not counted
+	require.Equal(t, want, got)
+	if m.w.driver != nil {
+		m.nothingIdle(t, joined)
+	}
+}
+
+// nothingIdle checks that no free spoke and task that is ready for it wait for each other. A task that was charged may wait for its backoff or for another spoke.
+func (m *model) nothingIdle(t *rapid.T, joined map[string]*modelSpoke) {
+	for id, task := range m.stories {
+		if task.state != routing.StateWaiting || task.attempts > 0 {
+			continue
+		}
+		snapshot, _ := m.w.hub.Inspect(id)
+		for _, s := range joined {
+			if (s.kind == snapshot.Type || s.kind == "both") && !s.paused && len(s.leases()) < s.credits {
+				t.Fatalf("task %s waits and %v is free", id, s.ID())
+			}
+		}
+	}
+}
+
+// finish lets everything come to its end: one good spoke must be able to settle all that is left.
+func (m *model) finish() {
+	if m.w.driver == nil {
+		m.w.startDriver()
+	}
+	for _, s := range m.spokes {
+		s.Leave(nil)
+		s.left = true
+	}
+	good := &modelSpoke{credits: 1, kind: "both"}
+	good.spoke = m.w.join("good", 1, 1, "double", "shout")
+	m.spokes = append(m.spokes, good)
+	for m.w.hub.Counts().Unsettled() > 0 {
+		for held := good.leases(); len(held) > 0; held = good.leases() {
+			require.True(m.t, good.settle(held[0], routing.Done(1)))
+		}
+		m.w.pass(time.Second)
+	}
+	m.check(m.t)
+	for id, s := range m.stories {
+		require.Equal(m.t, s.lives, s.settlements, "settlements of task %s", id)
+		if _, err := await(m.t, s.handle); s.state == routing.StateDone {
+			require.NoError(m.t, err)
+		}
+	}
+	m.w.hub.Close(nil)
+}

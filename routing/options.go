@@ -1,0 +1,99 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// maxTries bounds MaxAttempts and QuarantineAfter.
+const maxTries = 1000
+
+// Options configures a hub. The zero value has the defaults.
+type Options struct {
+	// Capacity is how many unsettled tasks the hub holds before it refuses more. Default 65,536.
+	Capacity int
+	// PerType limits the unsettled tasks of single types, below Capacity. Types that are not in it have no limit of their own.
+	PerType map[string]int
+	// Balancer chooses among free spokes. Default [LeastLoaded].
+	Balancer Balancer
+	// QuarantineAfter is how many attempts of a task may crash, hang or time out before it is quarantined, 1 to 1,000. Default 3.
+	QuarantineAfter int
+	// MaxAttempts is how many attempts of a task may end with an error before it fails, 1 to 1,000. Default 3. See also [MaxAttempts].
+	MaxAttempts int
+	// RetryBackoff is the delay after an attempt that was charged.
+	RetryBackoff Backoff
+	// AttemptTimeout limits each attempt. Default 0, no limit. See also [Timeout].
+	AttemptTimeout time.Duration
+	// PreferOther is how long a task that is tried again after a charged attempt waits for a spoke other than its last one, while
+	// there is one for its type but only the last is free. Default 200 ms; negative is not at all.
+	PreferOther time.Duration
+	// Results is how many settled tasks are remembered, for Inspect and repeated ids; the oldest are forgotten first (handles keep
+	// their outcomes). Default 100,000; negative is none.
+	Results int
+	// Quarantine is how many quarantined tasks are kept; beyond it the oldest is discarded. Default 1,024.
+	Quarantine int
+	// OnEvent hears of everything that happens, in order, one call at a time, outside of the hub's lock. It runs on the goroutine of
+	// whoever caused an event, so it must be quick and must not block; it may call the hub. A panic in it is counted and swallowed. If
+	// it falls more than 4,096 events behind, the oldest are dropped and counted. See [Counts].
+	OnEvent func(Event)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Capacity == 0 {
+		o.Capacity = 65_536
+	}
+	if o.Balancer == nil {
+		o.Balancer = LeastLoaded()
+	}
+	if o.QuarantineAfter == 0 {
+		o.QuarantineAfter = 3
+	}
+	if o.MaxAttempts == 0 {
+		o.MaxAttempts = 3
+	}
+	o.RetryBackoff = o.RetryBackoff.withDefaults()
+	if o.PreferOther == 0 {
+		o.PreferOther = 200 * time.Millisecond
+	}
+	o.PreferOther = min(max(o.PreferOther, 0), forever)
+	o.AttemptTimeout = min(o.AttemptTimeout, forever)
+	if o.Results == 0 {
+		o.Results = 100_000
+	}
+	o.Results = max(o.Results, 0)
+	if o.Quarantine == 0 {
+		o.Quarantine = 1024
+	}
+	return o
+}
+
+// faults reports all that is wrong with options that have their defaults.
+func (o Options) faults() error {
+	var faults []error
+	within := func(field string, value, low, high int) {
+		if value < low || value > high {
+			faults = append(faults, fmt.Errorf("Options.%s is %d: it must be %d to %d", field, value, low, high))
+		}
+	}
+	within("Capacity", o.Capacity, 1, math.MaxInt32)
+	within("QuarantineAfter", o.QuarantineAfter, 1, maxTries)
+	within("MaxAttempts", o.MaxAttempts, 1, maxTries)
+	within("Quarantine", o.Quarantine, 1, math.MaxInt32)
+	for _, name := range slices.Sorted(maps.Keys(o.PerType)) {
+		if err := validName("task type", name); err != nil {
+			faults = append(faults, fmt.Errorf("Options.PerType: %w", err))
+		}
+		within(fmt.Sprintf("PerType[%q]", name), o.PerType[name], 1, math.MaxInt32)
+	}
+	if o.AttemptTimeout < 0 {
+		faults = append(faults, fmt.Errorf("Options.AttemptTimeout is %v: it must not be negative", o.AttemptTimeout))
+	}
+	if err := o.RetryBackoff.faults(); err != nil {
+		faults = append(faults, fmt.Errorf("Options.RetryBackoff: %w", err))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,94 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Quarantined returns the tasks in quarantine, oldest first, with the stacks of their attempts.
+func (h *Hub) Quarantined() []TaskSnapshot {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	tasks := make([]TaskSnapshot, 0, h.quarantine.size)
+	for t := h.quarantine.head; t != nil; t = t.next {
+		tasks = append(tasks, h.snapshot(t))
+	}
+	return tasks
+}
+
+// Requeue takes a task out of quarantine and lets it wait again, with nothing charged; its attempts go on counting. Handles from
+// before keep their outcome; submitting the id again returns a handle of the new life. It needs room as a submit does, and
+// fails with [ErrNotQuarantined], [ErrClosed] or a [*QueueFullError].
+func (h *Hub) Requeue(id string) error {
+	h.mu.Lock()
+	defer h.unlock()
+	t, err := h.inQuarantine(id)
+	if err == nil && h.closed != nil {
+		err = h.closed
+	}
+	if err == nil {
+		if full := h.fullGate(t.lane); full != nil {
+			err = h.queueFull(t.lane, full)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("requeue task %q: %w", id, err)
+	}
+	now := h.clock.now()
+	h.quarantine.remove(t)
+	t.place = nowhere
+	again := &task{
+		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
+		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
+		submitted: t.submitted, deadline: t.deadline, timeout: t.timeout,
+		state: StateQuarantined,
+	}
+	t.in = nil
+	h.records[id] = again
+	h.move(again, StateWaiting)
+	again.lane.gate.used++
+	h.gate.used++
+	h.emit(Event{Kind: EventRequeued}, again, now)
+	h.enqueue(again, false)
+	return nil
+}
+
+// Discard gives a task in quarantine up for good: its input is dropped, its record goes to the settled ones. It fails with
+// [ErrNotQuarantined].
+func (h *Hub) Discard(id string) error {
+	h.mu.Lock()
+	defer h.unlock()
+	t, err := h.inQuarantine(id)
+	if err != nil {
+		return fmt.Errorf("discard task %q: %w", id, err)
+	}
+	h.discard(t, nil, h.clock.now())
+	return nil
+}
+
+func (h *Hub) inQuarantine(id string) (*task, error) {
+	t := h.records[id]
+	if t == nil || t.state != StateQuarantined || t.place != aside {
+		return nil, ErrNotQuarantined
+	}
+	return t, nil
+}
+
+// setAside puts a task into quarantine, discarding the oldest there if it is full.
+func (h *Hub) setAside(t *task, now int64) {
+	t.place = aside
+	h.quarantine.pushBack(t)
+	if h.quarantine.size > h.keptQuarantine {
+		h.discard(h.quarantine.head, errQuarantineFull, now)
+	}
+}
+
+var errQuarantineFull = errors.New("the quarantine is full and this is the oldest task in it")
+
+func (h *Hub) discard(t *task, cause error, now int64) {
+	h.quarantine.remove(t)
+	t.place = nowhere
+	h.emit(Event{Kind: EventDiscarded, Err: cause}, t, now)
+	h.retire(t)
+}

@@ -1,0 +1,170 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// SpokeID names one incarnation of an agent.
+type SpokeID struct {
+	Path        string
+	Incarnation uint64
+}
+
+func (id SpokeID) String() string { return fmt.Sprintf("%s@%d", id.Path, id.Incarnation) }
+
+// SpokeSpec registers a spoke.
+type SpokeSpec struct {
+	ID SpokeID
+	// Types are the names of the task types it handles, at least one.
+	Types []string
+	// Credits is how many leases it may hold at a time. Default 1.
+	Credits int
+	// Deliver hands it a lease. It is called outside of the hub's lock, on any goroutine, possibly after the lease was revoked or the
+	// spoke has left, and must not block. If it panics, the spoke leaves.
+	Deliver func(*Lease)
+}
+
+// Spoke is an agent's registration with a hub, from Join to Leave.
+type Spoke struct {
+	hub     *Hub
+	id      SpokeID
+	credits int
+	deliver func(*Lease)
+	seats   []seat
+
+	// Guarded by the hub's mutex.
+	leases list[*Lease] // given and not returned
+	picked uint64       // the hub's count of leases at the last one
+	paused bool
+	left   bool
+}
+
+// Join registers a spoke: from now on it is delivered leases. An earlier incarnation with the same path leaves first.
+func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
+	if err := spec.faults(); err != nil {
+		return nil, fmt.Errorf("join spoke %v: %w", spec.ID, err)
+	}
+	h.mu.Lock()
+	defer h.unlock()
+	if h.shut {
+		return nil, fmt.Errorf("join spoke %v: %w", spec.ID, h.closed)
+	}
+	now := h.clock.now()
+	if older := h.spokes[spec.ID.Path]; older != nil {
+		if older.id.Incarnation >= spec.ID.Incarnation {
+			return nil, &StaleSpokeError{ID: spec.ID, Joined: older.id.Incarnation}
+		}
+		h.leaveSpoke(older, fmt.Errorf("incarnation %d has joined", spec.ID.Incarnation), now)
+	}
+	s := &Spoke{hub: h, id: spec.ID, credits: max(spec.Credits, 1), deliver: spec.Deliver, seats: make([]seat, len(spec.Types))}
+	for i, name := range spec.Types {
+		l := h.lane(name)
+		l.spokes++
+		s.seats[i] = seat{spoke: s, lane: l}
+	}
+	h.spokes[s.id.Path] = s
+	h.emit(Event{Kind: EventSpokeJoined, Spoke: s.id}, nil, now)
+	h.reseat(s)
+	return s, nil
+}
+
+func (spec SpokeSpec) faults() error {
+	var faults []error
+	if spec.ID.Path == "" {
+		faults = append(faults, errors.New("ID.Path is empty"))
+	}
+	if len(spec.Types) == 0 {
+		faults = append(faults, errors.New("Types is empty: name at least one task type"))
+	}
+	faults = append(faults, validNames("task type", spec.Types))
+	for i, name := range spec.Types {
+		if slices.Contains(spec.Types[:i], name) {
+			faults = append(faults, fmt.Errorf("Types has %q twice", name))
+		}
+	}
+	if spec.Credits < 0 {
+		faults = append(faults, fmt.Errorf("Credits is %d: it must not be negative", spec.Credits))
+	}
+	if spec.Deliver == nil {
+		faults = append(faults, errors.New("Deliver is nil"))
+	}
+	return errors.Join(faults...)
+}
+
+// ID returns the spoke's path and incarnation.
+func (s *Spoke) ID() SpokeID { return s.id }
+
+// Leave ends the registration. The leases that the spoke still holds are revoked and their tasks wait again, uncharged and at the
+// head of their queue. Leaving again does nothing.
+func (s *Spoke) Leave(cause error) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.unlock()
+	h.leaveSpoke(s, cause, h.clock.now())
+}
+
+// Pause keeps new leases from the spoke; those it has go on.
+func (s *Spoke) Pause() { s.setPaused(true) }
+
+// Resume undoes Pause.
+func (s *Spoke) Resume() { s.setPaused(false) }
+
+func (s *Spoke) setPaused(paused bool) {
+	s.hub.mu.Lock()
+	defer s.hub.unlock()
+	s.paused = paused
+	s.hub.reseat(s)
+}
+
+func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
+	if s.left {
+		return
+	}
+	s.left = true
+	delete(h.spokes, s.id.Path)
+	for i := range s.seats {
+		s.seats[i].lane.spokes--
+	}
+	h.reseat(s)
+	for l := s.leases.tail; l != nil; l = s.leases.tail { // backwards: each goes to the head of its queue
+		s.leases.remove(l)
+		if l.task.lease == l {
+			h.conclude(l.task, Released(cause), now)
+		}
+	}
+	h.emit(Event{Kind: EventSpokeLeft, Spoke: s.id, Err: cause}, nil, now)
+}
+
+// free reports whether the spoke may have another lease.
+func (s *Spoke) free() bool { return !s.left && !s.paused && s.leases.size < s.credits }
+
+func (s *Spoke) candidate() Candidate {
+	return Candidate{ID: s.id, Load: s.leases.size, Credits: s.credits, Picked: s.picked}
+}
+
+func (s *Spoke) seatIn(l *lane) *seat {
+	for i := range s.seats {
+		if s.seats[i].lane == l {
+			return &s.seats[i]
+		}
+	}
+	return nil
+}
+
+// reseat puts the spoke where it belongs among the free, after anything about it has changed.
+func (h *Hub) reseat(s *Spoke) {
+	if !s.free() {
+		for i := range s.seats {
+			s.seats[i].lane.free.remove(&s.seats[i])
+		}
+		return
+	}
+	rank := h.rank(s)
+	for i := range s.seats {
+		s.seats[i].rank = rank
+		s.seats[i].lane.free.update(&s.seats[i])
+		h.touch(s.seats[i].lane)
+	}
+}

@@ -1,0 +1,80 @@
+package routing
+
+import (
+	"fmt"
+	"time"
+)
+
+// SubmitOption is an option of a submit: [ID], [Key], [Deadline], [Timeout], [MaxAttempts], [Wait].
+type SubmitOption func(*submission)
+
+type submission struct {
+	id, key     string
+	deadline    time.Time
+	timeout     time.Duration
+	maxAttempts int
+	wait        bool
+	faults      []error
+}
+
+// ID names the task. Submitting an id that the hub knows returns the handle of the task it has (input and options of the
+// second submit are ignored). Without it the hub makes up an id that is unique across hubs and processes.
+func ID(id string) SubmitOption {
+	return func(s *submission) {
+		s.id = id
+		s.check(validName("task id", id))
+	}
+}
+
+// Key says what the task is about; tasks with the same key may be kept together by a balancer.
+func Key(key string) SubmitOption {
+	return func(s *submission) {
+		s.key = key
+		if len(key) > maxNameBytes {
+			s.check(fmt.Errorf("key has %d bytes: at most %d are allowed", len(key), maxNameBytes))
+		}
+	}
+}
+
+// Deadline is the time at which the task is of no more use: waiting, it expires and is never started; running, its context
+// ends and it expires at once. A submit after its deadline is refused with [ErrExpired].
+func Deadline(at time.Time) SubmitOption {
+	return func(s *submission) {
+		s.deadline = at
+		if at.IsZero() {
+			s.check(fmt.Errorf("deadline is the zero time: leave the option out for none"))
+		}
+	}
+}
+
+// Timeout limits each attempt; it replaces [Options.AttemptTimeout]. An attempt that outlives it is charged to the task.
+func Timeout(d time.Duration) SubmitOption {
+	return func(s *submission) {
+		s.timeout = d
+		if d <= 0 {
+			s.check(fmt.Errorf("timeout is %v: it must be above 0", d))
+		}
+	}
+}
+
+// MaxAttempts is how many attempts may end with an error before the task fails, 1 to 1,000; it replaces [Options.MaxAttempts].
+func MaxAttempts(n int) SubmitOption {
+	return func(s *submission) {
+		s.maxAttempts = n
+		if n < 1 || n > maxTries {
+			s.check(fmt.Errorf("max attempts is %d: it must be 1 to %d", n, maxTries))
+		}
+	}
+}
+
+// Wait makes the submit block while the queue is full, until there is room or its context ends. Blocked submitters are
+// admitted in the order in which they came.
+func Wait() SubmitOption {
+	return func(s *submission) { s.wait = true }
+}
+
+func (s *submission) check(err error) {
+	if err != nil {
+		s.faults = append(s.faults, err)
+	}
+}

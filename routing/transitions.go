@@ -1,0 +1,193 @@
+package routing
+
+import "time"
+
+// This file holds every way from one state of a task to another. All of it runs under the hub's mutex.
+
+// charge says what an attempt costs the task.
+type charge uint8
+
+const (
+	uncharged charge = iota
+	asError
+	asStrike
+)
+
+// verdict is what becomes of a task after an attempt.
+type verdict struct {
+	next   State // StateWaiting is "again"
+	charge charge
+	wait   time.Duration // how long it was asked to wait, if it was not charged
+}
+
+// judge decides what becomes of a task, given the outcome of an attempt and what was charged to it before.
+func judge(o Outcome, errors, strikes, maxAttempts, quarantineAfter int) verdict {
+	switch o.kind {
+	case OutcomeDone:
+		return verdict{next: StateDone}
+	case OutcomeError:
+		switch {
+		case o.permanent:
+			return verdict{next: StateFailed, charge: asError}
+		case o.notNow:
+			return verdict{next: StateWaiting, wait: o.wait}
+		case errors+1 >= maxAttempts:
+			return verdict{next: StateFailed, charge: asError}
+		}
+		return verdict{next: StateWaiting, charge: asError}
+	case OutcomeCrashed, OutcomeHung, OutcomeTimedOut:
+		if strikes+1 >= quarantineAfter {
+			return verdict{next: StateQuarantined, charge: asStrike}
+		}
+		return verdict{next: StateWaiting, charge: asStrike}
+	default:
+		return verdict{next: StateWaiting}
+	}
+}
+
+// lease gives a waiting task to a free spoke.
+func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
+	h.takeOut(t)
+	h.move(t, StateLeased)
+	t.attempt++
+	l := &Lease{hub: h, task: t, spoke: s, input: t.in, attempt: int(t.attempt)}
+	if t.timeout > 0 {
+		l.expires = now + t.timeout
+	}
+	t.lease = l
+	t.begin(Attempt{Number: l.attempt, Spoke: s.id, Start: h.clock.at(now)})
+	s.leases.pushBack(l)
+	h.picks++
+	s.picked = h.picks
+	h.books.Attempts++
+	h.plan(t)
+	h.emit(Event{Kind: EventLeased, Attempt: l.attempt, Spoke: s.id}, t, now)
+	return l
+}
+
+// conclude ends the current attempt of a task with an outcome.
+func (h *Hub) conclude(t *task, o Outcome, now int64) {
+	l := t.lease
+	t.end(h.clock.at(now), o.kind, o.err, o.stack)
+	if !l.returned {
+		h.revoked = append(h.revoked, revocation{l, revocationCause(o)})
+	}
+	v := judge(o, int(t.errors), int(t.strikes), int(t.maxAttempts), h.options.QuarantineAfter)
+	switch v.charge {
+	case asError:
+		t.errors++
+		t.avoid = l.spoke.id.Path
+	case asStrike:
+		t.strikes++
+		t.avoid = l.spoke.id.Path
+	}
+	if v.next != StateWaiting {
+		h.settle(t, v.next, o, now)
+		return
+	}
+	h.move(t, StateWaiting)
+	t.lease = nil
+	after := h.redeliver(t, v, o, now)
+	h.emit(Event{Kind: EventRetried, Attempt: l.attempt, Spoke: l.spoke.id, Outcome: o.kind, After: after, Err: o.err}, t, now)
+}
+
+// redeliver lets a task wait for its next attempt, and returns for how long at least.
+func (h *Hub) redeliver(t *task, v verdict, o Outcome, now int64) time.Duration {
+	var after time.Duration
+	switch {
+	case v.charge != uncharged:
+		after = h.options.RetryBackoff.delay(int(t.errors)+int(t.strikes), t.id, int(t.attempt))
+	case o.kind == OutcomeError:
+		after = min(max(v.wait, h.options.RetryBackoff.Min), maxRetryAfter)
+	default:
+		h.enqueue(t, true)
+		return 0
+	}
+	t.place = delayed
+	t.readyAt = now + int64(after)
+	h.plan(t)
+	return after
+}
+
+// maxRetryAfter bounds how long an error from outside may put a task off.
+const maxRetryAfter = 24 * time.Hour
+
+func revocationCause(o Outcome) error {
+	switch {
+	case o.kind == OutcomeTimedOut:
+		return ErrAttemptTimeout
+	case o.err != nil:
+		return &causedError{ErrRevoked, o.err}
+	}
+	return ErrRevoked
+}
+
+// settle ends a task's life.
+func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
+	ended := t.lease
+	h.takeOut(t)
+	h.move(t, state)
+	t.lease = nil
+	h.plan(t)
+	switch state {
+	case StateDone:
+		t.out = o.value
+	default:
+		t.err = &TaskError{ID: t.id, Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
+	}
+	if t.done != nil {
+		close(t.done)
+	}
+	e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
+	if ended != nil {
+		e.Attempt, e.Spoke = ended.attempt, ended.spoke.id
+	}
+	h.emit(e, t, now)
+	if state == StateQuarantined {
+		h.setAside(t, now)
+	} else {
+		h.retire(t)
+	}
+	h.leave(t, now)
+	h.finishDrain()
+}
+
+// cancel settles an unsettled task as cancelled.
+func (h *Hub) cancel(t *task, cause error, now int64) {
+	h.cutShort(t, StateCancelled, Outcome{kind: OutcomeCancelled, err: cause}, cause, now)
+}
+
+// expireIfDue settles an unsettled task whose deadline has passed, and ends an attempt whose time limit has.
+func (h *Hub) expireIfDue(t *task, now int64) {
+	switch {
+	case t.state.Settled():
+	case t.overdue(now):
+		h.cutShort(t, StateExpired, Outcome{kind: OutcomeExpired}, ErrExpired, now)
+	case t.state == StateLeased && t.lease.expires != 0 && t.lease.expires <= now:
+		h.conclude(t, Outcome{kind: OutcomeTimedOut, err: ErrAttemptTimeout}, now)
+	}
+}
+
+// cutShort settles an unsettled task from outside, taking it from a spoke that has it.
+func (h *Hub) cutShort(t *task, state State, o Outcome, cause error, now int64) {
+	if l := t.lease; l != nil {
+		t.end(h.clock.at(now), o.kind, o.err, nil)
+		if !l.returned {
+			h.revoked = append(h.revoked, revocation{l, cause})
+		}
+	}
+	h.settle(t, state, o, now)
+}
+
+// fallDue does what is due for a task whose time in the schedule has come.
+func (h *Hub) fallDue(t *task, now int64) {
+	h.expireIfDue(t, now)
+	if t.state == StateWaiting && t.readyAt != 0 && t.readyAt <= now {
+		wasHeld := t.place == held
+		h.takeOut(t)
+		if wasHeld {
+			t.avoid = ""
+		}
+		h.enqueue(t, wasHeld)
+	}
+}

@@ -1,0 +1,89 @@
+package routing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// maxNameBytes bounds the names of task types, task ids and keys.
+const maxNameBytes = 256
+
+// Type is the typed descriptor of a kind of task: its name, and what goes in and comes out. It is an immutable value, made
+// with [NewType] and usually kept in a package-level variable. Two Types with the same name are the same kind of task.
+//
+// In and Out should be encodable as JSON: a durable ledger stores them so.
+type Type[In, Out any] struct {
+	name string
+}
+
+// Submitter is where tasks are submitted to: a [Hub], or anything that has one.
+type Submitter interface {
+	Hub() *Hub
+}
+
+// NewType describes a kind of task. The name is 1 to 256 bytes of printable text without spaces; a bad name is reported by
+// whatever first uses the type (Submit, [Hub.Declare], [Hub.Join]).
+func NewType[In, Out any](name string) Type[In, Out] {
+	return Type[In, Out]{name: name}
+}
+
+// Name returns the name by which the hub routes.
+func (t Type[In, Out]) Name() string { return t.name }
+
+// Submit hands a task to the hub and returns its handle. The task is accepted, and will settle exactly once, or it is
+// refused at once with an error that says why: [*QueueFullError], [*UnknownTypeError], [*ConflictError], [ErrExpired], [ErrClosed].
+// ctx bounds the submit only (it matters with [Wait]); it has no hold on the accepted task.
+func (t Type[In, Out]) Submit(ctx context.Context, to Submitter, in In, opts ...SubmitOption) (*Handle[Out], error) {
+	hub := to.Hub()
+	if hub == nil {
+		return nil, fmt.Errorf("submit task of type %q: the submitter has no hub: %w", t.name, ErrClosed)
+	}
+	task, fresh, err := hub.submit(ctx, t.name, in, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Handle[Out]{hub: hub, task: task, fresh: fresh}, nil
+}
+
+// Do submits a task and awaits its result. When ctx ends first, the task is cancelled with the cause of ctx (unless it was
+// submitted by someone else under the same [ID]: then only the wait ends).
+func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...SubmitOption) (Out, error) {
+	handle, err := t.Submit(ctx, to, in, opts...)
+	if err != nil {
+		var zero Out
+		return zero, err
+	}
+	select {
+	case <-handle.Done():
+	case <-ctx.Done():
+		if !handle.fresh {
+			break
+		}
+		handle.Cancel(context.Cause(ctx))
+		return handle.result()
+	}
+	return handle.Await(ctx)
+}
+
+func validName(what, name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%s is empty: give it 1 to %d bytes", what, maxNameBytes)
+	case len(name) > maxNameBytes:
+		return fmt.Errorf("%s has %d bytes: at most %d are allowed", what, len(name), maxNameBytes)
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+		return fmt.Errorf("%s %q has spaces or unprintable characters", what, name)
+	}
+	return nil
+}
+
+func validNames(what string, names []string) error {
+	var faults []error
+	for _, name := range names {
+		faults = append(faults, validName(what, name))
+	}
+	return errors.Join(faults...)
+}
