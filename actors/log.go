@@ -11,7 +11,9 @@ const logBuffer = 4096
 // log writes the tree's events to a logger, on a goroutine of its own: a handler that blocks holds up nobody.
 func (t *Tree) log(logger *slog.Logger) {
 	s := t.Subscribe(logBuffer)
+	t.logged = make(chan struct{})
 	t.dispatcher.Schedule(func() {
+		defer close(t.logged)
 		missed := uint64(0)
 		for e := range s.Events() {
 			if n := s.Missed(); n > missed {

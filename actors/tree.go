@@ -39,6 +39,7 @@ type Tree struct {
 	reason error // why it ends, if not because it was asked to
 	err    error // how it ended; set before done is closed
 	done   chan struct{}
+	logged chan struct{} // closed when the last event is logged; nil without a logger
 }
 
 // deadLetterPause is how long protoactor doesn't log dead letters after it has logged some; on a system of the tree's own it logs none.
@@ -283,6 +284,9 @@ func (t *Tree) Stop(ctx context.Context) error {
 		err = fmt.Errorf("stop %s: killed, because: %w", t.root.path, context.Cause(ctx))
 		t.killAll()
 		<-t.done
+	}
+	if t.logged != nil {
+		waitFor(t.logged, DefaultShutdown, ctx.Done()) // a handler that blocks is left to itself
 	}
 	if t.options.system == nil {
 		time.Sleep(2 * deadLetterPause) // protoactor's throttle has a goroutine that lives so long after a dead letter

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"time"
 
@@ -33,7 +34,7 @@ const (
 	keyVariable    = "MISTERSMITH_LLM_KEY"
 )
 
-func commandLine() *cli.Command {
+func commandLine(stdout, stderr io.Writer) *cli.Command {
 	fail := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err }
 	return &cli.Command{
 		Name:            "demo",
@@ -41,6 +42,8 @@ func commandLine() *cli.Command {
 		UsageText:       "demo [run] [flags]\ndemo verify DIR\ndemo version",
 		Flags:           runFlags(),
 		Action:          run,
+		Writer:          stdout,
+		ErrWriter:       stderr,
 		OnUsageError:    fail,
 		HideHelpCommand: true,
 		HideVersion:     true,

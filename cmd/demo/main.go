@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 )
 
 func main() {
-	os.Exit(execute(os.Args))
+	os.Exit(execute(os.Args, os.Stdout, os.Stderr))
 }
 
 // exitError is an error with the exit code it means. Without one it is a usage or input error.
@@ -28,8 +29,8 @@ type exitError struct {
 func (e exitError) Unwrap() error { return e.error }
 
 // execute runs the command line and returns the exit code. An error is at most three lines.
-func execute(args []string) int {
-	err := commandLine().Run(context.Background(), args)
+func execute(args []string, stdout, stderr io.Writer) int {
+	err := commandLine(stdout, stderr).Run(context.Background(), args)
 	if err == nil {
 		return summary.ExitOK
 	}
@@ -43,7 +44,7 @@ func execute(args []string) int {
 		if len(lines) > 3 {
 			lines = append(lines[:2], fmt.Sprintf("… and %d more", len(lines)-2))
 		}
-		fmt.Fprintln(os.Stderr, "demo: "+strings.Join(lines, "\n      "))
+		fmt.Fprintln(stderr, "demo: "+strings.Join(lines, "\n      "))
 	}
 	return code
 }

@@ -54,7 +54,12 @@ func run(ctx context.Context, c *cli.Command) error {
 	defer release()
 
 	s, err := conduct(stop, cfg, in, console)
-	if err != nil {
+	switch {
+	case errors.Is(err, errInterrupted):
+		return exitError{err, summary.ExitInterrupted}
+	case errors.Is(err, errOutOfTime):
+		return exitError{err, summary.ExitTimeout}
+	case err != nil:
 		return exitError{err, summary.ExitBroken}
 	}
 	if err := console.summary(s, cfg.out); err != nil {

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/books"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+)
+
+// asProgram makes the test binary behave as the demo, for tests that need a process.
+const asProgram = "MISTERSMITH_DEMO_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// demo runs a command line and returns its exit code and what it printed.
+func demo(args ...string) (code int, stdout, stderr string) {
+	var out, log bytes.Buffer
+	code = execute(append([]string{"demo"}, args...), &out, &log)
+	return code, out.String(), log.String()
+}
+
+// summaryOf parses the last line of a run with --json.
+func summaryOf(t *testing.T, stdout string) summary.Summary {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	for _, line := range lines {
+		require.True(t, json.Valid([]byte(line)), "not JSON: %s", line)
+	}
+	var s summary.Summary
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &s))
+	require.Equal(t, "summary", s.Type)
+	return s
+}
+
+func project(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	return dir
+}
+
+var oneFile = map[string]string{"one.go": "// Package one is alone.\npackage one\n\nfunc F(a bool) int {\n\tif a {\n\t\treturn 1\n\t}\n\treturn 0\n}\n"}
+
+// Every planned mechanism happens even on a single file, nothing is lost, and verify agrees.
+func TestRunOnOneFile(t *testing.T) {
+	out := t.TempDir()
+	code, stdout, stderr := demo("--input", project(t, oneFile), "--out", out, "--json")
+	require.Equal(t, summary.ExitOK, code, stderr)
+	s := summaryOf(t, stdout)
+	require.Equal(t, summary.VerdictOK, s.Verdict)
+	require.Equal(t, []string{"drill:poison-1", "drill:poison-2"}, s.Planted.Poison)
+	require.Equal(t, 2, s.Tasks.Quarantined)
+	require.Equal(t, s.Tasks.Accepted, s.Tasks.Done+s.Tasks.Quarantined)
+	require.GreaterOrEqual(t, s.Restarts, 6, "each poison task crashes three agents")
+	require.Positive(t, s.Breaker.Opened)
+	require.Positive(t, s.Breaker.Rejected)
+	require.Positive(t, s.Breaker.Closed)
+	require.Zero(t, s.Tasks.Lost+s.Tasks.RecordedTwice+s.Breaker.SentWhileOpen)
+
+	code, stdout, stderr = demo("verify", out)
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+}
+
+func TestNothingGoesWrongWithoutChaos(t *testing.T) {
+	code, stdout, stderr := demo("--input", "goroot:encoding/json", "--chaos", "off", "--out", t.TempDir(), "--json")
+	require.Equal(t, summary.ExitOK, code, stderr)
+	s := summaryOf(t, stdout)
+	require.Equal(t, s.Tasks.Accepted, s.Tasks.Done)
+	require.Equal(t, s.Tasks.Accepted, s.Attempts)
+	require.Zero(t, s.Restarts+s.Breaker.Opened+s.Tasks.Quarantined)
+	require.Equal(t, []string{}, s.Planted.Poison)
+}
+
+// The same seed on the same input gives the same books and the same report, however the scheduler plays and however many agents there are.
+func TestTwoRunsGiveTheSameResults(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	for dir, workers := range map[string]string{first: "4", second: "7"} {
+		code, _, stderr := demo("--input", "goroot:encoding/json", "--seed", "11", "--workers", workers, "--out", dir)
+		require.Equal(t, summary.ExitOK, code, stderr)
+	}
+	for _, name := range []string{books.ResultsFile, books.RunFile, reportFile} {
+		a, err := os.ReadFile(filepath.Join(first, name))
+		require.NoError(t, err)
+		b, err := os.ReadFile(filepath.Join(second, name))
+		require.NoError(t, err)
+		require.Equal(t, string(a), string(b), name)
+	}
+}
+
+// verify finds whatever was done to the results, and names it.
+func TestVerifyFindsTampering(t *testing.T) {
+	out := t.TempDir()
+	code, _, stderr := demo("--input", project(t, oneFile), "--out", out)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	path := filepath.Join(out, books.ResultsFile)
+	right, err := os.ReadFile(path)
+	require.NoError(t, err)
+	lines := strings.SplitAfter(strings.TrimSuffix(string(right), "\n"), "\n")
+	at := -1
+	for i, line := range lines {
+		if strings.Contains(line, `"metrics:one.go"`) {
+			at = i
+		}
+	}
+	require.NotEqual(t, -1, at)
+	with := func(edit ...string) string {
+		return strings.Join(append(append(append([]string{}, lines[:at]...), edit...), lines[at+1:]...), "")
+	}
+	for name, tampered := range map[string]string{
+		"a removed line":   with(),
+		"a doubled line":   with(lines[at], lines[at]),
+		"a changed figure": with(strings.Replace(lines[at], `"functions":1`, `"functions":2`, 1)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NotEqual(t, string(right), tampered)
+			require.NoError(t, os.WriteFile(path, []byte(tampered), 0o600))
+			code, stdout, _ := demo("verify", out)
+			require.Equal(t, summary.ExitBroken, code)
+			require.Contains(t, stdout, "metrics:one.go")
+		})
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, args := range [][]string{
+		{"--nope"}, {"--chaos", "storm"}, {"--workers", "0"}, {"--workers", "999"}, {"--timeout", "-1s"}, {"--llm", "http://127.0.0.1:1"},
+		{"--chaos", "storm", "--workers", "999", "--llm", "x", "--timeout", "-1s"},
+		{"bogus"}, {"--input", "/nonexistent/place"}, {"--input", "goroot:no/such/package"}, {"--seed", "many"},
+		{"verify"}, {"verify", "a", "b"}, {"verify", "/nonexistent/place"},
+	} {
+		code, stdout, stderr := demo(args...)
+		require.Equal(t, summary.ExitUsage, code, args)
+		require.Empty(t, stdout, args)
+		n := strings.Count(strings.TrimSpace(stderr), "\n") + 1
+		require.LessOrEqual(t, n, 3, "%v:\n%s", args, stderr)
+		require.NotEmpty(t, strings.TrimSpace(stderr), args)
+	}
+}
+
+func TestOutOfTime(t *testing.T) {
+	code, stdout, stderr := demo("--input", "goroot:go/types", "--timeout", "100ms", "--out", t.TempDir(), "--json")
+	require.Equal(t, summary.ExitTimeout, code, stderr)
+	s := summaryOf(t, stdout)
+	require.Equal(t, summary.VerdictTimeout, s.Verdict)
+	require.Zero(t, s.Tasks.Lost)
+}
+
+func TestHelpFitsAScreen(t *testing.T) {
+	code, stdout, _ := demo("--help")
+	require.Equal(t, summary.ExitOK, code)
+	lines := strings.Split(stdout, "\n")
+	require.LessOrEqual(t, len(lines), 40)
+	for _, flag := range []string{"--input", "--seed", "--chaos", "--workers", "--out", "--json", "--timeout", "--llm", "--model"} {
+		require.Contains(t, stdout, flag)
+	}
+}
+
+// Any OpenAI-compatible endpoint will do; what it says can't be recomputed, but everything else is.
+func TestForeignModel(t *testing.T) {
+	server, err := model.Listen(model.Config{})
+	require.NoError(t, err)
+	defer closeServer(server)
+	out := t.TempDir()
+	code, stdout, stderr := demo("--input", project(t, oneFile), "--llm", server.URL(), "--model", "theirs", "--out", out, "--json")
+	require.Equal(t, summary.ExitOK, code, stderr)
+	require.Equal(t, summary.VerdictOK, summaryOf(t, stdout).Verdict)
+	require.Equal(t, 1, server.Stats().ByOutcome[model.Answered], "the one summary was asked for there, the drills weren't")
+	code, stdout, stderr = demo("verify", out)
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+}
+
+// The first interrupt finishes what agents are working on and reports, the second leaves at once.
+func TestInterrupt(t *testing.T) {
+	for name, signals := range map[string][]os.Signal{
+		"once": {os.Interrupt}, "twice": {os.Interrupt, os.Interrupt}, "terminated": {syscall.SIGTERM},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := t.TempDir()
+			cmd := exec.Command(os.Args[0], "--input", "goroot:go/types", "--json", "--out", out)
+			cmd.Env = append(os.Environ(), asProgram+"=1")
+			stdout, err := cmd.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			var lines []string
+			for scanner := bufio.NewScanner(stdout); scanner.Scan(); {
+				if lines = append(lines, scanner.Text()); len(lines) == 1 {
+					for _, s := range signals {
+						require.NoError(t, cmd.Process.Signal(s))
+					}
+				}
+			}
+			err = cmd.Wait()
+			require.Equal(t, summary.ExitInterrupted, cmd.ProcessState.ExitCode(), "%v", err)
+			if len(signals) == 1 {
+				s := summaryOf(t, strings.Join(lines, "\n"))
+				require.Equal(t, summary.VerdictInterrupted, s.Verdict)
+				require.Zero(t, s.Tasks.Lost+s.Tasks.RecordedTwice)
+				require.FileExists(t, filepath.Join(out, reportFile))
+			}
+		})
+	}
+}
+
+// Elsewhere than on a terminal the log has no escape codes.
+func TestPlainLog(t *testing.T) {
+	_, stdout, stderr := demo("--input", project(t, oneFile), "--out", t.TempDir())
+	require.NotContains(t, stdout+stderr, "\x1b")
+	require.Contains(t, stderr, "auditing")
+}
