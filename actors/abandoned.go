@@ -24,6 +24,8 @@ type Leftover struct {
 	Path        string
 	Incarnation uint64
 	Since       time.Time
+
+	running bool // for certain; else it has only been told to clean up, and will be back in no time
 }
 
 func (e *AbandonedError) Error() string {
@@ -36,20 +38,21 @@ func (e *AbandonedError) Error() string {
 
 // leftovers are a tree's goroutines that were left behind.
 type leftovers struct {
-	mu    sync.Mutex
-	left  map[any]Leftover
-	timer *time.Timer
+	mu      sync.Mutex
+	left    map[any]Leftover
+	timer   *time.Timer
+	changed chan struct{} // closed when one has come back; nil when nobody waits for that
 }
 
 // leave counts user code of an incarnation, told apart by key, as left behind.
-func (t *Tree) leave(key any, in *incarnation) {
+func (t *Tree) leave(key any, in *incarnation, running bool) {
 	l := &t.leftovers
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.left == nil {
 		l.left = make(map[any]Leftover)
 	}
-	l.left[key] = Leftover{in.node.path, in.number, time.Now()}
+	l.left[key] = Leftover{in.node.path, in.number, time.Now(), running}
 	if len(l.left) > t.options.abandonLimit && l.timer == nil {
 		l.timer = time.AfterFunc(abandonGrace, t.checkAbandoned)
 	}
@@ -61,6 +64,38 @@ func (t *Tree) cameBack(key any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.left, key)
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// cleanUp waits for what was only told to clean up, for a short time.
+func (t *Tree) cleanUp() {
+	l := &t.leftovers
+	timer := time.NewTimer(abandonGrace)
+	defer timer.Stop()
+	for {
+		l.mu.Lock()
+		pending := false
+		for _, e := range l.left {
+			pending = pending || !e.running
+		}
+		if !pending {
+			l.mu.Unlock()
+			return
+		}
+		if l.changed == nil {
+			l.changed = make(chan struct{})
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		}
+	}
 }
 
 func (t *Tree) checkAbandoned() {
@@ -106,9 +141,10 @@ const (
 
 func newStray(in *incarnation) *stray { return &stray{in: in} }
 
-func (s *stray) leftBehind() {
+func (s *stray) leftBehind(reason error) {
 	if s.state.CompareAndSwap(running, behind) {
-		s.in.node.tree.leave(s, s.in)
+		s.in.node.tree.leave(s, s.in, true)
+		s.in.publish(Event{Kind: Abandoned, Err: reason})
 		if s.state.Load() == back {
 			s.in.node.tree.cameBack(s)
 		}

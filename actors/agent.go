@@ -34,7 +34,7 @@ type agent struct {
 var _ body = (*agent)(nil)
 
 func newAgent(in *incarnation) *agent {
-	a := &agent{in: in, spec: in.node.spec.agent, jobs: make(map[*job]struct{})}
+	a := &agent{in: in, spec: in.node.spec().agent, jobs: make(map[*job]struct{})}
 	ctx, cancel := context.WithCancelCause(in.node.tree.context)
 	a.ctx, a.cancel = context.WithValue(ctx, nodeKey{}, in.node), cancel
 	return a
@@ -76,6 +76,7 @@ func (a *agent) Receive(ctx actor.Context) {
 }
 
 func (a *agent) startsLater() bool { return true }
+func (a *agent) told()             {}
 
 // make runs the user's constructor and Start. Code that is just a function has neither.
 func (a *agent) make() {
@@ -276,7 +277,7 @@ func (a *agent) close(cause error) {
 	}
 	a.cancel(cause)
 	for j := range left {
-		j.stray.leftBehind()
+		j.stray.leftBehind(cause)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/mistersmith/mistersmith/internal/supervise"
 )
 
-// Refusals of dynamic calls, as OTP's. They come wrapped with the path.
+// Refusals of dynamic calls, as OTP's. They come wrapped with the path. A call whose context ends stops waiting; the supervisor carries it out all
+// the same if it has got that far.
 var (
 	ErrAlreadyStarted = supervise.ErrAlreadyStarted
 	ErrAlreadyPresent = supervise.ErrAlreadyPresent
@@ -58,7 +59,10 @@ func (t *Tree) StartChild(ctx context.Context, supervisor string, child Child) (
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{policy: n.policyFor, auto: n.spec.supervisor.AutoShutdown}
+	if n.spec().supervisor.template != nil {
+		return nil, n.errorf(ErrDynamic)
+	}
+	c := compiler{policy: n.policyFor, auto: n.spec().supervisor.AutoShutdown}
 	if child == nil {
 		c.fault(supervisor, "child is nil")
 	} else {
@@ -145,7 +149,7 @@ func (t *Tree) ChildSpec(ctx context.Context, path string) (Child, error) {
 // as with any abnormal exit. The queues of the nodes live on.
 func (t *Tree) Kill(path string) error {
 	n := t.lookup(path)
-	if n == nil {
+	if n == nil || n.kind == kindSystem {
 		return fmt.Errorf("kill %s: %w", path, ErrNotFound)
 	}
 	if !n.kill(ErrKilled) {
@@ -160,7 +164,7 @@ func (t *Tree) supervisor(path string) (*node, error) {
 	switch {
 	case n == nil || n.kind == kindSystem:
 		return nil, fmt.Errorf("%s: %w", path, ErrNotFound)
-	case n.spec.supervisor == nil:
+	case n.spec().supervisor == nil:
 		return nil, n.errorf(ErrNotSupervisor)
 	}
 	return n, nil
@@ -225,7 +229,7 @@ func (t *Tree) terminateLater(n *node) {
 		t.shutdown(nil)
 	case n.parent != nil && n.parent != t.top:
 		if in := n.parent.current(); in != nil {
-			in.post(&dynamicCall{event: supervise.Call{Op: supervise.OpTerminate, ID: n.spec.id}})
+			in.post(&dynamicCall{event: supervise.Call{Op: supervise.OpTerminate, ID: n.spec().id}})
 		}
 	}
 }

@@ -3,11 +3,13 @@ package actors
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/internal/supervise"
+	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -39,11 +41,14 @@ type nodeSpec struct {
 	agent      *AgentSpec
 	actor      *ActorSpec
 	breaker    *breaker.Config
+
+	args []any // of an instance
 }
 
 type supervisorSpec struct {
 	Supervisor
 	children []*nodeSpec // of the static children, in start order
+	template *nodeSpec   // of a dynamic supervisor
 }
 
 // Policy returns the restart policy with all defaults filled in.
@@ -59,6 +64,24 @@ func (s *nodeSpec) machine() supervise.Spec {
 		BrutalKill:  s.life.Shutdown == BrutalKill,
 		Data:        s,
 	}
+}
+
+// machine configures the state machine of one incarnation.
+func (s *supervisorSpec) machine() supervise.Config {
+	c := supervise.Config{
+		Strategy:     s.Strategy,
+		Policy:       s.Policy(),
+		AutoShutdown: supervise.AutoShutdown(s.AutoShutdown),
+		Random:       rand.Float64,
+	}
+	for _, child := range s.children {
+		c.Children = append(c.Children, child.machine())
+	}
+	if s.template != nil {
+		t := s.template.machine()
+		c.Template = &t
+	}
+	return c
 }
 
 // compiler turns specs into nodeSpecs and collects every fault on the way.
@@ -150,6 +173,30 @@ func (c *compiler) inner(s *nodeSpec) {
 	}
 	s.supervisor.children = sub.out
 	c.faults = append(c.faults, sub.faults...)
+	if s.supervisor.Template != nil {
+		c.template(s)
+	}
+}
+
+// template compiles the template of a dynamic supervisor.
+func (c *compiler) template(s *nodeSpec) {
+	if len(s.supervisor.Children) > 0 {
+		c.fault(s.path, "Template excludes Children: put them below a supervisor of their own")
+	}
+	if name := s.supervisor.Strategy.String(); name != "one_for_one" {
+		c.fault(s.path, "Template needs the strategy one_for_one, not %s", name)
+	}
+	sub := compiler{policy: c.policy, auto: s.supervisor.AutoShutdown}
+	s.supervisor.Template.compile(&sub, s.path)
+	c.faults = append(c.faults, sub.faults...)
+	if len(sub.out) != 1 {
+		c.fault(s.path, "Template is %d children, must be one", len(sub.out))
+		return
+	}
+	s.supervisor.template = sub.out[0]
+	if sub.out[0].life.Significant {
+		c.fault(sub.out[0].path, "Significant isn't for instances of a template: they come and go")
+	}
 }
 
 func (s Supervisor) compile(c *compiler, parent string) {
@@ -187,6 +234,11 @@ func (s AgentSpec) compile(c *compiler, parent string) {
 	}
 	if len(s.Types) == 0 {
 		c.fault(spec.path, "Types is empty: an agent handles at least one type of task")
+	}
+	for _, t := range s.Types {
+		if err := routing.ValidateType(t); err != nil {
+			c.fault(spec.path, "Types: %v", err)
+		}
 	}
 	if s.Credits < 0 || s.Credits > math.MaxInt32 {
 		c.fault(spec.path, "Credits is %d, must be at least 1, or 0 for 1", s.Credits)

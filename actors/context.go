@@ -3,7 +3,6 @@ package actors
 import (
 	"errors"
 	"slices"
-
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -47,11 +46,15 @@ func (c *nodeContext) target(pid *actor.PID) *actor.PID {
 func (c *nodeContext) Send(pid *actor.PID, message any) { c.Context.Send(c.target(pid), message) }
 
 func (c *nodeContext) Request(pid *actor.PID, message any) {
-	c.Context.RequestWithCustomSender(c.target(pid), message, c.Self())
+	c.RequestWithCustomSender(pid, message, c.Self())
 }
 
 func (c *nodeContext) RequestWithCustomSender(pid *actor.PID, message any, sender *actor.PID) {
-	c.Context.RequestWithCustomSender(c.target(pid), message, sender)
+	if c.in.isFenced() {
+		c.Context.Send(nobody, message)
+		return
+	}
+	c.Context.RequestWithCustomSender(pid, message, sender)
 }
 
 func (c *nodeContext) RequestFuture(pid *actor.PID, message any, timeout time.Duration) *actor.Future {
@@ -75,6 +78,37 @@ func (c *nodeContext) Stop(pid *actor.PID) {
 	default:
 		c.Context.Stop(pid)
 	}
+}
+
+// StopFuture of oneself resolves when the incarnation has ended.
+func (c *nodeContext) StopFuture(pid *actor.PID) *actor.Future {
+	if c.in.isFenced() {
+		return actor.NewFuture(c.ActorSystem(), 0) // fails at once
+	}
+	return c.Context.StopFuture(c.reached(pid))
+}
+
+// Poison of oneself is a normal exit after what is queued.
+func (c *nodeContext) Poison(pid *actor.PID) {
+	if !c.in.isFenced() {
+		c.Context.Poison(c.reached(pid))
+	}
+}
+
+// PoisonFuture of oneself resolves when the incarnation has ended.
+func (c *nodeContext) PoisonFuture(pid *actor.PID) *actor.Future {
+	if c.in.isFenced() {
+		return actor.NewFuture(c.ActorSystem(), 0) // fails at once
+	}
+	return c.Context.PoisonFuture(c.reached(pid))
+}
+
+// reached is the PID of the incarnation itself, if its node's was meant.
+func (c *nodeContext) reached(pid *actor.PID) *actor.PID {
+	if pid.Equal(c.Self()) {
+		return c.in.pid
+	}
+	return pid
 }
 
 func (c *nodeContext) Spawn(props *actor.Props) *actor.PID {

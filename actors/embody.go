@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,65 +10,69 @@ import (
 	"github.com/mistersmith/mistersmith/breaker"
 )
 
-// embody makes the actor of an incarnation and spawns it. A user's producer runs on a goroutine of its own, since it may hang or
-// panic.
+var errNoActor = errors.New("producer returned nil")
+
+// embody makes the actor of an incarnation and spawns it.
 func (n *node) embody(in *incarnation, limit time.Duration, giveUp <-chan struct{}) error {
-	t := n.tree
-	var options []actor.PropsOption
-	switch {
-	case n.spec.supervisor != nil:
-		in.body = newSupervisor(in)
-	case n.spec.agent != nil:
-		in.body = newAgent(in)
-	case n.hub != nil:
-		in.body = newShell(in, n.hub.Actor()())
-	case n.guard != nil:
-		in.body = newShell(in, breaker.NewActor(n.guard)())
-	default:
-		options = n.spec.actor.Options
-		user, err := n.produce(in, limit, giveUp)
-		if err != nil {
-			return err
-		}
-		in.body = newShell(in, user)
+	if !n.nameHeld() {
+		return ErrNameTaken
 	}
-	return t.spawner.spawn(in, options)
+	switch spec := n.spec(); {
+	case spec.supervisor != nil:
+		return n.spawn(in, newSupervisor(in), nil)
+	case spec.agent != nil:
+		return n.spawn(in, newAgent(in), nil)
+	case n.hub != nil:
+		return n.spawn(in, newShell(in, n.hub.Actor()()), nil)
+	case n.guard != nil:
+		return n.spawn(in, newShell(in, breaker.NewActor(n.guard)()), nil)
+	default:
+		return n.embodyUser(in, limit, giveUp)
+	}
 }
 
-// produce calls the producer of an ActorSpec.
-func (n *node) produce(in *incarnation, limit time.Duration, giveUp <-chan struct{}) (actor.Actor, error) {
-	type product struct {
-		user actor.Actor
-		err  error
+func (n *node) spawn(in *incarnation, b body, options []actor.PropsOption) error {
+	if !in.embody(b) {
+		return ErrKilled
 	}
-	made := make(chan product, 1)
+	return n.tree.spawner.spawn(in, b, options)
+}
+
+// embodyUser does it for a user's actor. Its producer and its options are user code that may panic or hang: they run on a goroutine of their own,
+// which is left behind if it takes too long.
+func (n *node) embodyUser(in *incarnation, limit time.Duration, giveUp <-chan struct{}) error {
+	spec := n.spec().actor
 	done := make(chan struct{})
-	left := newStray(in)
+	err := ErrGoexit
+	aside := newStray(in)
 	n.tree.dispatcher.Schedule(func() {
-		defer left.returned()
+		defer aside.returned()
 		defer close(done)
-		p := product{err: ErrGoexit}
 		defer func() {
 			if value := recover(); value != nil {
-				p.err = newPanicError(value)
+				err = newPanicError(value)
 			}
-			made <- p
+			if err != nil { // an option may have failed when the process was registered already
+				n.tree.system.ProcessRegistry.Remove(in.pid)
+			}
 		}()
-		p.user = n.spec.actor.Producer()
-		p.err = nil
-		if p.user == nil {
-			p.err = fmt.Errorf("producer returned nil")
+		user := spec.Producer()
+		if user == nil {
+			err = errNoActor
+			return
 		}
+		err = n.spawn(in, newShell(in, user), spec.Options)
 	})
 	if waitFor(done, limit, giveUp) {
-		p := <-made
-		return p.user, p.err
+		return err
 	}
-	left.leftBehind()
 	select {
 	case <-giveUp:
-		return nil, ErrStartAborted
+		aside.leftBehind(ErrStartAborted)
+		return ErrStartAborted
 	default:
-		return nil, fmt.Errorf("%w after %s: the producer has not returned", ErrStartTimeout, limit)
+		late := fmt.Errorf("%w after %s: the producer has not returned", ErrStartTimeout, limit)
+		aside.leftBehind(late)
+		return late
 	}
 }

@@ -29,6 +29,8 @@ type body interface {
 	actor.Actor
 	// startsLater reports whether handling Started only begins the start; ready is called when it is complete.
 	startsLater() bool
+	// told is called when the incarnation has been ordered to stop, before drain and on any goroutine. It must not block.
+	told()
 	// drain begins to end what must be ended before the actor itself stops, and reports whether there is nothing of the
 	// kind; otherwise drained is called when it is done.
 	drain(why outcome) bool
@@ -46,14 +48,17 @@ type incarnation struct {
 	node    *node
 	number  uint64
 	owner   *incarnation // the supervisor's that started it; nil at the top
-	body    body
-	pid     *actor.PID // name@number
-	cause   uint64     // event that led to this start
-	invoker actor.MessageInvoker
-	runFunc func() // in.run, bound once
-	halted  bool   // protoactor was told to stop; the run's own
+	pid     *actor.PID   // name@number
+	runFunc func()       // in.run, bound once
+
+	// ---- the run's own
+	halted bool // protoactor was told to stop
+	forced bool // a stop that a hook cut short was pushed on
 
 	// ---- guarded by node.ref.mu
+	body      body                 // set before it is spawned
+	invoker   actor.MessageInvoker // set when it is
+	cause     uint64               // event that led to its start, and then to its stop
 	phase     phase
 	scheduled bool
 	suspended bool // waits for the decider's word on its failure
@@ -84,12 +89,17 @@ const (
 
 var _ actor.Mailbox = (*incarnation)(nil)
 
+// newIncarnation makes the next incarnation of a node, to which its queue belongs from now on. It is nil if its owner has ended: whoever
+// ends an owner finds all that it has begun.
 func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 	in := &incarnation{node: n, owner: owner, cause: cause}
 	in.runFunc = in.run
 	r := &n.ref
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if owner != nil && owner.hasEnded() {
+		return nil
+	}
 	// A zombie may still hold the name: of an earlier node with the same path, the numbers of this one begin at 1 again.
 	for taken := true; taken; {
 		n.incarnations++
@@ -98,14 +108,36 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 		taken = in.registered()
 	}
 	r.current = in
+	r.resting = false
 	return in
 }
 
 // ---- actor.Mailbox
 
+// RegisterHandlers is called when the actor is there. If it was fenced off before, it is let go of again.
 func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) {
+	r := &in.node.ref
+	r.mu.Lock()
 	in.invoker = invoker
+	if in.fencedOff {
+		in.todo |= toClean
+	}
+	claimed := in.claimForTodo()
+	r.mu.Unlock()
+	claimed.schedule()
 }
+
+// embody sets the body, unless the incarnation has been fenced off meanwhile.
+func (in *incarnation) embody(b body) bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	if in.fencedOff {
+		return false
+	}
+	in.body = b
+	return true
+}
+
 func (in *incarnation) Start() {}
 
 // UserMessageCount returns the length of the node's queue.
@@ -203,7 +235,12 @@ func (in *incarnation) batch() (idle bool) {
 		case toFinish:
 			in.halt()
 		case toForce:
-			in.force()
+			if in.forced {
+				in.tearOut()
+			} else {
+				in.forced = true
+				in.force()
+			}
 		case toClean:
 			in.clean()
 		}
@@ -266,7 +303,7 @@ func (in *incarnation) handle(message any) {
 		in.node.tree.terminateLater(in.node)
 	case own:
 		if m.in != in {
-			in.node.tree.system.DeadLetter.SendUserMessage(m.in.pid, m.message)
+			in.node.ref.deadLetter(in.pid, m)
 		} else if _, ok := m.message.(*actor.PoisonPill); ok {
 			in.exit(nil)
 		} else {
@@ -275,6 +312,20 @@ func (in *incarnation) handle(message any) {
 	default:
 		in.invoker.InvokeUserMessage(m)
 	}
+}
+
+// unwrap returns the message as it was sent.
+func unwrap(message any) any {
+	if o, ok := message.(own); ok {
+		message = o.message
+	}
+	return actor.UnwrapEnvelopeMessage(message)
+}
+
+func (in *incarnation) hasEnded() bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.phase == ended
 }
 
 func (in *incarnation) alive() bool {
@@ -355,7 +406,11 @@ func (in *incarnation) stop(cause uint64) (gone <-chan struct{}) {
 	}
 	claimed := in.claimForTodo()
 	gone = wait(&in.gone, in.phase == ended)
+	b := in.body
 	r.mu.Unlock()
+	if b != nil {
+		b.told()
+	}
 	claimed.schedule()
 	return gone
 }
@@ -421,13 +476,13 @@ func (in *incarnation) failed(reason error, message any) {
 		in.outcome = outcome{Crash, reason}
 		in.todo |= toForce
 	case in.phase == up && in.node.mayResume() && in.owner != nil && in.todo == 0:
-		in.suspended, in.message = true, message
+		in.suspended, in.message = true, unwrap(message)
 		in.outcome = outcome{Crash, reason}
 		r.mu.Unlock()
 		in.owner.post(&actor.Failure{Who: in.pid, Reason: reason, RestartStats: actor.NewRestartStatistics(), Message: message})
 		return
 	default:
-		in.message = message
+		in.message = unwrap(message)
 		in.todo &^= toStop
 		in.beginStop(outcome{Crash, reason})
 	}
@@ -441,7 +496,7 @@ func (in *incarnation) beginStop(o outcome) {
 	}
 	in.outcome = o
 	in.todo |= toStop
-	if limit := in.node.shutdown(); limit >= 0 && in.deadline == nil && !in.ordered {
+	if limit := in.node.patience(); in.node.shutdown() >= 0 && in.deadline == nil && !in.ordered {
 		in.deadline = time.AfterFunc(limit, func() { in.fence(o, true) })
 	}
 }
@@ -473,6 +528,14 @@ func (in *incarnation) force() {
 		in.node.tree.system.Root.Stop(child)
 	}
 	in.invoker.InvokeSystemMessage(&actor.Terminated{Who: nobody})
+}
+
+// tearOut ends a stop without protoactor: pushing it on has failed too.
+func (in *incarnation) tearOut() {
+	for _, child := range in.childPIDs() {
+		in.node.tree.system.Root.Stop(child)
+	}
+	in.node.tree.system.ProcessRegistry.Remove(in.pid)
 }
 
 // clean lets go of what a fenced incarnation holds, on whatever goroutine it got back: its hooks run, its messages don't.
@@ -544,7 +607,10 @@ func (in *incarnation) order(cause uint64) {
 // returned says that a fenced incarnation's goroutine has come back and cleaned up.
 func (in *incarnation) returned() {
 	in.node.tree.cameBack(in)
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
 	if in.abandoned {
+		in.abandoned = false
 		in.publish(Event{Kind: Returned})
 	}
 }
@@ -564,20 +630,21 @@ func (in *incarnation) fence(o outcome, abandon bool) {
 	in.control = ring.Ring[any]{}
 	spawned := in.spawned
 	in.spawned = nil
-	in.abandoned = abandon
-	if abandon {
+	in.abandoned = abandon && in.scheduled // else nothing of it is running
+	if in.abandoned {
 		in.publish(Event{Kind: Abandoned, Cause: in.cause, Err: o.err})
 	}
 	in.end()
-	in.node.tree.leave(in, in)
+	in.node.tree.leave(in, in, in.scheduled)
 	claimed := in.claim()
+	b := in.body
 	r.mu.Unlock()
 
 	for _, child := range spawned {
 		in.node.tree.system.Root.Stop(child)
 	}
-	if in.body != nil {
-		in.body.fenced()
+	if b != nil {
+		b.fenced()
 	}
 	in.tellOwner()
 	claimed.schedule()

@@ -108,7 +108,6 @@ func (p *patience) lose() {
 	j := p.job
 	reason := fmt.Errorf("%w within %s: task %s", ErrHung, j.agent.in.node.patience(), j.lease.ID())
 	j.lease.Settle(routing.Hung(reason))
-	j.agent.in.publish(Event{Kind: Abandoned, Err: reason})
 	j.agent.in.fail(reason)
 }
 

@@ -20,9 +20,15 @@ func (t *Tree) log(logger *slog.Logger) {
 				logger.Warn("log is too slow for the events", slog.Uint64("missed", n-missed))
 				missed = n
 			}
-			logger.LogAttrs(context.Background(), e.level(), e.Kind.String(), e.attrs()...)
+			logSafely(logger, e)
 		}
 	})
+}
+
+// logSafely survives a handler that panics: what it was to log is lost.
+func logSafely(logger *slog.Logger, e Event) {
+	defer func() { _ = recover() }()
+	logger.LogAttrs(context.Background(), e.level(), e.Kind.String(), e.attrs()...)
 }
 
 func (e Event) level() slog.Level {

@@ -1,7 +1,11 @@
 package actors
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -13,21 +17,23 @@ import (
 
 // node is a name in the tree with everything that outlives the incarnations: the queue, the counts, the history of failures.
 type node struct {
-	tree     *Tree
-	parent   *node // nil at the top
-	spec     *nodeSpec
-	path     string
-	kind     Kind
-	pid      *actor.PID      // the logical one
-	isStatic bool            // it is in its supervisor's spec
-	hub      *routing.Hub    // of a hub node
-	guard    *breaker.Runner // of a breaker node
-	ref      ref
+	tree   *Tree
+	parent *node // nil at the top
+	specs  atomic.Pointer[nodeSpec]
+	path   string
+	kind   Kind
+	pid    *actor.PID      // the logical one
+	hub    *routing.Hub    // of a hub node
+	guard  *breaker.Runner // of a breaker node
+	ref    ref
+
+	isStatic atomic.Bool // it is in its supervisor's spec
+	place    uint64      // among its siblings, by which they are in start order; guarded by the parent's ref.mu
 
 	// ---- guarded by ref.mu
 	children     map[string]*node // of a supervisor
 	static       []*node          // those of them that are in its spec, in start order
-	serial       uint64           // place among its siblings; of dynamic children in order of their start
+	places       uint64           // that were given to children
 	incarnations uint64
 	restarts     int
 	failures     int
@@ -58,12 +64,29 @@ type exitRecord struct {
 	seq         uint64 // of the event Exited or StartFailed
 }
 
+// spec is how the node's supervisor treats it from now on.
+func (n *node) spec() *nodeSpec { return n.specs.Load() }
+
+// nameHeld reports whether the node's name in the actor system is its own.
+func (n *node) nameHeld() bool {
+	p, ok := n.tree.system.ProcessRegistry.GetLocal(n.path)
+	return ok && p == actor.Process(&n.ref)
+}
+
+// respec puts another spec in force, for the incarnation that is there too.
+func (n *node) respec(spec *nodeSpec) {
+	n.specs.Store(spec)
+	n.ref.mu.Lock()
+	defer n.ref.mu.Unlock()
+	n.ref.capacity, n.ref.overflow = spec.life.Queue, spec.life.Overflow
+}
+
 // errorf wraps err with the path of the node.
 func (n *node) errorf(err error) error { return fmt.Errorf("%s: %w", n.path, err) }
 
 // shutdown returns how long the node may take to stop: 0 for a brutal kill, negative for no limit.
 func (n *node) shutdown() time.Duration {
-	switch d := n.spec.life.Shutdown; {
+	switch d := n.spec().life.Shutdown; {
 	case d == BrutalKill:
 		return 0
 	case d == NoLimit:
@@ -75,7 +98,7 @@ func (n *node) shutdown() time.Duration {
 
 // mayResume reports whether a failure is put to a decider before the incarnation ends.
 func (n *node) mayResume() bool {
-	return n.kind == KindActor && n.parent != nil && n.parent.spec.supervisor.Policy().Decider != nil
+	return n.kind == KindActor && n.parent != nil && n.parent.spec().supervisor.Policy().Decider != nil
 }
 
 // policyFor is the tree's default policy for supervisors of one kind.
@@ -126,13 +149,15 @@ func (n *node) startFailed(in *incarnation, err error) {
 	n.failed(in.number, outcome{Crash, err}, seq)
 }
 
-// shutdownError publishes that the node didn't end as it was told to.
-func (n *node) shutdownError() {
+// shutdownError publishes that an incarnation didn't end as it was told to.
+func (n *node) shutdownError(incarnation uint64, o outcome) {
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
-	last := n.lastExit
-	n.failedSeq = n.publish(Event{Kind: Failed, Context: ContextShutdownError, Incarnation: last.incarnation, Cause: last.seq,
-		Class: last.outcome.class, Err: last.outcome.err})
+	cause := uint64(0)
+	if n.lastExit.incarnation == incarnation {
+		cause = n.lastExit.seq
+	}
+	n.failedSeq = n.publish(Event{Kind: Failed, Context: ContextShutdownError, Incarnation: incarnation, Cause: cause, Class: o.class, Err: o.err})
 }
 
 // running returns the incarnation with that number, or nil and how it ended.
@@ -158,54 +183,66 @@ func (n *node) adopt(child *node) {
 	if n.children == nil {
 		n.children = make(map[string]*node)
 	}
-	n.serial++
-	child.serial = n.serial
-	n.children[child.spec.id] = child
+	n.places++
+	child.place = n.places
+	n.children[child.spec().id] = child
 }
 
 // disown takes a child away. Its queue becomes dead letters.
 func (n *node) disown(child *node) {
 	n.ref.mu.Lock()
-	if n.children[child.spec.id] == child {
-		delete(n.children, child.spec.id)
+	if n.children[child.spec().id] == child {
+		delete(n.children, child.spec().id)
 	}
 	n.ref.mu.Unlock()
 	n.tree.forget(child)
 }
 
-// offspring returns the children in no order.
+// offspring returns the children in start order.
 func (n *node) offspring() []*node {
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
-	all := make([]*node, 0, len(n.children))
-	for _, c := range n.children {
-		all = append(all, c)
-	}
-	return all
+	return slices.SortedFunc(maps.Values(n.children), func(a, b *node) int { return cmp.Compare(a.place, b.place) })
 }
 
-// revive puts the static children of a supervisor in place again and returns them in start order.
-func (n *node) revive() []*node {
+// revive puts the static children of a supervisor in place again, whatever became of them under an earlier incarnation.
+func (n *node) revive() {
 	n.ref.mu.Lock()
 	n.children = make(map[string]*node, len(n.static))
-	n.serial = 0
-	for _, child := range n.static {
-		n.serial++
-		child.serial = n.serial
-		n.children[child.spec.id] = child
-	}
 	n.ref.mu.Unlock()
 	for _, child := range n.static {
-		n.tree.index(child)
-		child.ref.open()
+		n.readopt(child)
 	}
-	return n.static
+	n.reorder(n.static)
+}
+
+// readopt takes a child in again that was forgotten.
+func (n *node) readopt(child *node) {
+	n.adopt(child)
+	n.tree.index(child)
+	child.ref.open()
+}
+
+// reorder makes the given children the static ones, and puts them before all others.
+func (n *node) reorder(static []*node) {
+	n.ref.mu.Lock()
+	defer n.ref.mu.Unlock()
+	n.static = static
+	for _, child := range n.children {
+		child.place += uint64(len(static)) + 1
+	}
+	for i, child := range static {
+		child.place = uint64(i) + 1
+	}
+	for _, child := range n.children {
+		n.places = max(n.places, child.place)
+	}
 }
 
 // dropDynamic forgets the children that aren't in the supervisor's spec: they live as long as its incarnation.
 func (n *node) dropDynamic() {
 	for _, child := range n.offspring() {
-		if !child.isStatic {
+		if !child.isStatic.Load() {
 			n.disown(child)
 		}
 	}
@@ -232,7 +269,7 @@ func (n *node) parentPID() *actor.PID {
 	return n.parent.pid
 }
 
-// kill fences the node's present incarnation, and with it everything below.
+// kill fences the node's present incarnation, and deals with what hangs below it as OTP does when a process is killed.
 func (n *node) kill(reason error) bool {
 	in := n.current()
 	if in == nil {

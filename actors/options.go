@@ -22,6 +22,13 @@ type options struct {
 	subscriptions []*Subscription
 }
 
+// endSubscriptions lets those go who wait for events of a tree that will never be.
+func (o *options) endSubscriptions() {
+	for _, s := range o.subscriptions {
+		close(s.events)
+	}
+}
+
 // WithSystem runs the tree on an actor system of yours. Stopping the tree leaves the system as it is. Without it the tree has its own.
 func WithSystem(system *actor.ActorSystem) Option { return func(o *options) { o.system = system } }
 

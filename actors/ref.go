@@ -37,7 +37,8 @@ type ref struct {
 	overflow Overflow
 	current  *incarnation // takes from the queue; nil while the node is down
 	closed   bool
-	space    chan struct{} // closed when a blocked sender may try again; nil when none is blocked
+	resting  bool               // down, and nobody is about to start it
+	blocked  ring.Ring[*sender] // in Send, first come first served; there are none while there is room
 	watchers []*actor.PID
 	dropped  uint64
 }
@@ -72,7 +73,7 @@ func (r *ref) SendUserMessage(pid *actor.PID, message any) {
 		in.schedule()
 	}
 	if full {
-		r.node.tree.system.DeadLetter.SendUserMessage(pid, refused)
+		r.deadLetter(pid, refused)
 	}
 }
 
@@ -92,39 +93,56 @@ func (r *ref) wake() *incarnation {
 	return in
 }
 
-// send queues a message, and waits for room until ctx ends.
-func (r *ref) send(ctx context.Context, message any) error {
-	for {
-		r.mu.Lock()
-		if r.closed {
-			r.mu.Unlock()
-			return r.node.errorf(ErrQueueClosed)
-		}
-		if r.queue.Len() < r.capacity {
-			in := r.push(message)
-			r.mu.Unlock()
-			in.schedule()
-			return nil
-		}
-		if r.space == nil {
-			r.space = make(chan struct{})
-		}
-		space := r.space
-		r.mu.Unlock()
-		select {
-		case <-space:
-		case <-ctx.Done():
-			return r.node.errorf(context.Cause(ctx))
-		}
-	}
+// sender waits in Send for room in the queue.
+type sender struct {
+	message any
+	done    chan struct{} // closed when the message is queued, or the node is gone
+	settled bool          // queued, given up or refused
+	refused bool
 }
 
-// pop takes the next message for the current incarnation. The caller holds the lock and knows that there is one.
+// send queues a message, and waits for room until ctx ends.
+func (r *ref) send(ctx context.Context, message any) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return r.node.errorf(ErrQueueClosed)
+	}
+	if r.queue.Len() < r.capacity {
+		in := r.push(message)
+		r.mu.Unlock()
+		in.schedule()
+		return nil
+	}
+	s := &sender{message: message, done: make(chan struct{})}
+	r.blocked.Push(s)
+	r.mu.Unlock()
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case s.refused:
+		return r.node.errorf(ErrQueueClosed)
+	case s.settled:
+		return nil
+	}
+	s.settled = true
+	return r.node.errorf(context.Cause(ctx))
+}
+
+// pop takes the next message for the current incarnation, and queues that of the sender that has waited longest. The caller holds the lock
+// and knows that there is one.
 func (r *ref) pop() any {
 	m := r.queue.Pop()
-	if r.space != nil && r.queue.Len() <= r.capacity/2 {
-		close(r.space)
-		r.space = nil
+	for r.blocked.Len() > 0 && r.queue.Len() < r.capacity {
+		if s := r.blocked.Pop(); !s.settled {
+			s.settled = true
+			r.queue.Push(s.message)
+			close(s.done)
+		}
 	}
 	return m
 }
@@ -134,12 +152,13 @@ func (r *ref) SendSystemMessage(pid *actor.PID, message any) {
 	switch m := message.(type) {
 	case *actor.Watch:
 		r.mu.Lock()
-		closed := r.closed
-		if !closed && !slices.ContainsFunc(r.watchers, m.Watcher.Equal) {
+		over := r.closed || r.resting
+		if !over && !slices.ContainsFunc(r.watchers, m.Watcher.Equal) {
+			r.forgetDead()
 			r.watchers = append(r.watchers, m.Watcher)
 		}
 		r.mu.Unlock()
-		if closed {
+		if over {
 			r.node.tree.tell(m.Watcher, &actor.Terminated{Who: r.node.pid, Why: actor.TerminatedReason_NotFound})
 		}
 	case *actor.Unwatch:
@@ -174,20 +193,56 @@ func (r *ref) close() {
 	r.closed = true
 	left, watchers := r.queue, r.watchers
 	r.queue, r.watchers = ring.Ring[any]{}, nil
-	if r.space != nil {
-		close(r.space)
-		r.space = nil
+	for r.blocked.Len() > 0 {
+		if s := r.blocked.Pop(); !s.settled {
+			s.settled, s.refused = true, true
+			close(s.done)
+		}
 	}
 	r.mu.Unlock()
 
-	t := r.node.tree
-	t.system.ProcessRegistry.Remove(r.node.pid)
+	system := r.node.tree.system
+	if p, ok := system.ProcessRegistry.GetLocal(r.node.path); ok && p == actor.Process(r) {
+		system.ProcessRegistry.Remove(r.node.pid)
+	}
 	for left.Len() > 0 {
-		t.system.DeadLetter.SendUserMessage(r.node.pid, left.Pop())
+		r.deadLetter(r.node.pid, left.Pop())
 	}
+	r.tellWatchers(watchers)
+}
+
+// rest tells the watchers that the node is down and that nobody is about to start it again. Its queue stays.
+func (r *ref) rest() {
+	r.mu.Lock()
+	r.resting = true
+	watchers := r.watchers
+	r.watchers = nil
+	r.mu.Unlock()
+	r.tellWatchers(watchers)
+}
+
+func (r *ref) tellWatchers(watchers []*actor.PID) {
 	for _, w := range watchers {
-		t.tell(w, &actor.Terminated{Who: r.node.pid, Why: actor.TerminatedReason_Stopped})
+		r.node.tree.tell(w, &actor.Terminated{Who: r.node.pid, Why: actor.TerminatedReason_Stopped})
 	}
+}
+
+// forgetDead drops watchers that are gone themselves, each time their number has doubled. The caller holds the lock.
+func (r *ref) forgetDead() {
+	if n := len(r.watchers); n >= 32 && n&(n-1) == 0 {
+		registry := r.node.tree.system.ProcessRegistry
+		r.watchers = slices.DeleteFunc(r.watchers, func(w *actor.PID) bool {
+			_, ok := registry.Get(w)
+			return !ok
+		})
+	}
+}
+
+func (r *ref) deadLetter(pid *actor.PID, message any) {
+	if o, ok := message.(own); ok {
+		pid, message = o.in.pid, o.message
+	}
+	r.node.tree.system.DeadLetter.SendUserMessage(pid, message)
 }
 
 // forward is what a closed ref does with messages: PIDs keep pointing at it for ever, but its name may have a new holder.
@@ -197,5 +252,5 @@ func (r *ref) forward(pid *actor.PID, message any) {
 		p.SendUserMessage(pid, message)
 		return
 	}
-	system.DeadLetter.SendUserMessage(pid, message)
+	r.deadLetter(pid, message)
 }

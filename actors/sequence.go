@@ -3,6 +3,8 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,9 +22,11 @@ type sequence struct {
 	aborted chan struct{}
 }
 
-// target is an incarnation to be stopped.
+// target is an incarnation to be stopped: of a node, or an orphan whose node may have the next one already.
 type target struct {
 	node *node
+	in   *incarnation // nil if it has ended
+	last outcome      // how it did
 	supervise.Target
 }
 
@@ -35,18 +39,53 @@ func (q *sequence) abort() { q.abortMu.Do(func() { close(q.aborted) }) }
 
 func (q *sequence) done(results []supervise.Result) {
 	q.owner.post(&sequenceDone{supervise.Done{Sequence: q.id, Results: results}})
+	q.owner.node.tree.sequences.Done()
 }
 
 // stop stops the targets in the order given.
 func (q *sequence) stop(targets []target) {
+	q.owner.node.tree.sequences.Add(1)
 	q.owner.node.tree.dispatcher.Schedule(func() {
 		results := make([]supervise.Result, 0, len(targets))
 		for _, t := range targets {
-			o := t.node.stop(t.Incarnation, q.cause)
+			o := t.stop(q.cause, t.node.shutdown())
 			if !t.Expected(o.machine()) {
-				t.node.shutdownError()
+				t.node.shutdownError(t.Incarnation, o)
 			}
-			results = append(results, supervise.Result{ID: t.node.spec.id, Outcome: o.machine()})
+			results = append(results, supervise.Result{ID: t.node.spec().id, Outcome: o.machine()})
+		}
+		q.done(results)
+	})
+}
+
+// stopTogether stops all targets at once, under one time limit, and reports what didn't end as it should have by its kind, not one by one.
+func (q *sequence) stopTogether(targets []target) {
+	q.owner.node.tree.sequences.Add(1)
+	q.owner.node.tree.dispatcher.Schedule(func() {
+		var results []supervise.Result
+		unexpected := make(map[Class]int)
+		limit := targets[0].node.shutdown()
+		began := time.Now()
+		for _, t := range targets {
+			if t.in != nil && limit != 0 {
+				t.in.stop(q.cause)
+			}
+		}
+		for _, t := range targets {
+			left := limit
+			if limit > 0 {
+				left = max(limit-time.Since(began), time.Nanosecond)
+			}
+			o := t.stop(q.cause, left)
+			if !t.Expected(o.machine()) {
+				unexpected[o.class]++
+			}
+			results = append(results, supervise.Result{ID: t.node.spec().id, Outcome: o.machine()})
+		}
+		supervisor := q.owner.node
+		template := supervisor.spec().supervisor.template
+		for _, class := range slices.Sorted(maps.Keys(unexpected)) {
+			supervisor.tree.publish(Event{Kind: Failed, Context: ContextShutdownError, Path: template.path, Node: template.kind, Cause: q.cause, Class: class, Group: unexpected[class]})
 		}
 		q.done(results)
 	})
@@ -54,24 +93,24 @@ func (q *sequence) stop(targets []target) {
 
 // stop ends one incarnation as its spec says, and returns how it ended: brutally at once, else within its shutdown time. An incarnation that
 // ended by itself before has its own outcome.
-func (n *node) stop(number, cause uint64) outcome {
-	in, o := n.running(number)
+func (t target) stop(cause uint64, limit time.Duration) outcome {
+	in := t.in
 	if in == nil {
-		return o
+		return t.last
 	}
-	limit := n.shutdown()
 	if limit == 0 {
 		in.order(cause)
 		in.fence(outcome{Killed, ErrKilled}, false)
-	} else if !waitFor(in.stop(cause), limit, nil) {
+	} else if !waitFor(in.stop(cause), limit, in.node.tree.killed) {
 		in.fence(outcome{Killed, fmt.Errorf("%w: did not stop within %s", ErrKilled, limit)}, true)
 	}
-	_, o, _ = in.result()
+	_, o, _ := in.result()
 	return o
 }
 
 // start starts the nodes in the order given, until one fails.
 func (q *sequence) start(nodes []*node) {
+	q.owner.node.tree.sequences.Add(1)
 	q.owner.node.tree.dispatcher.Schedule(func() {
 		var results []supervise.Result
 		for _, n := range nodes {
@@ -86,8 +125,12 @@ func (q *sequence) start(nodes []*node) {
 }
 
 func (q *sequence) startOne(n *node) supervise.Result {
-	r := supervise.Result{ID: n.spec.id}
+	r := supervise.Result{ID: n.spec().id}
 	in := newIncarnation(n, q.owner, q.cause)
+	if in == nil {
+		r.Err = &StartError{n.path, ErrStartAborted}
+		return r
+	}
 	err := q.bringUp(in)
 	switch {
 	case err == nil:
@@ -105,17 +148,13 @@ func (q *sequence) startOne(n *node) supervise.Result {
 // bringUp starts an incarnation and waits until it is up, or down again.
 func (q *sequence) bringUp(in *incarnation) error {
 	n := in.node
-	if _, _, ownerEnded := q.owner.result(); ownerEnded {
-		in.fence(outcome{Killed, ErrStartAborted}, false)
-		return ErrStartAborted
-	}
-	limit := n.spec.life.StartTimeout
+	limit := n.spec().life.StartTimeout
 	if limit == NoLimit {
 		limit = -1
 	}
 	begun := time.Now()
 	if err := n.embody(in, limit, q.aborted); err != nil {
-		in.fence(outcome{Crash, err}, errors.Is(err, ErrStartTimeout))
+		in.fence(outcome{Crash, err}, false)
 		return err
 	}
 	if limit > 0 {
@@ -131,13 +170,13 @@ func (q *sequence) bringUp(in *incarnation) error {
 		return nil
 	}
 	// Its time ran out, or its supervisor is to stop: it goes the way of any child that must stop.
-	err := fmt.Errorf("%w after %s", ErrStartTimeout, n.spec.life.StartTimeout)
+	err := fmt.Errorf("%w after %s", ErrStartTimeout, n.spec().life.StartTimeout)
 	select {
 	case <-q.aborted:
 		err = ErrStartAborted
 	default:
 	}
-	if !waitFor(in.stop(q.cause), n.shutdown(), nil) {
+	if !waitFor(in.stop(q.cause), n.shutdown(), n.tree.killed) {
 		in.fence(outcome{Killed, err}, true)
 	}
 	return err

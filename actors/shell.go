@@ -35,6 +35,7 @@ func (s *shell) Receive(ctx actor.Context) {
 
 func (s *shell) userActor() actor.Actor { return s.user }
 func (s *shell) startsLater() bool      { return false }
+func (s *shell) told()                  {}
 func (s *shell) drain(outcome) bool     { return true }
 func (s *shell) fenced()                {}
 

@@ -42,25 +42,20 @@ func (t *Tree) Node(path string) (NodeSnapshot, bool) {
 func (n *node) snapshot() NodeSnapshot {
 	n.ref.mu.Lock()
 	s := NodeSnapshot{
-		ID: n.spec.id, Path: n.path, Kind: n.kind, PID: n.pid,
+		ID: n.spec().id, Path: n.path, Kind: n.kind, PID: n.pid,
 		Status: n.status(), Incarnation: n.incarnations, Restarts: n.restarts, Failures: n.failures,
 		History: slices.Clone(n.history), Recovery: n.recovery, Queue: n.ref.queue.Len(), Dropped: n.ref.dropped,
 	}
-	children := make([]*node, 0, len(n.children))
-	for _, c := range n.children {
-		children = append(children, c)
-	}
-	slices.SortFunc(children, func(a, b *node) int { return int(a.serial) - int(b.serial) })
 	n.ref.mu.Unlock()
 
-	if n.spec.supervisor != nil {
-		s.Strategy = n.spec.supervisor.Strategy.String()
+	if n.spec().supervisor != nil {
+		s.Strategy = n.spec().supervisor.Strategy.String()
 	}
 	if n.guard != nil {
 		b := n.guard.Breaker().Snapshot()
 		s.Breaker = &b
 	}
-	for _, c := range children {
+	for _, c := range n.offspring() {
 		s.Children = append(s.Children, c.snapshot())
 	}
 	return s

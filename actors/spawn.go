@@ -12,22 +12,23 @@ type spawner struct {
 	system *actor.ActorSystem
 	mu     sync.Mutex
 	next   *incarnation
+	body   body
 	shared *actor.Props
 }
 
 func newSpawner(system *actor.ActorSystem, d *dispatcher) *spawner {
 	s := &spawner{system: system}
-	s.shared = actor.PropsFromProducer(func() actor.Actor { return s.next.body },
+	s.shared = actor.PropsFromProducer(func() actor.Actor { return s.body },
 		actor.WithMailbox(func() actor.Mailbox { return s.next }), actor.WithDispatcher(d))
 	return s
 }
 
-// spawn starts the actor of an incarnation whose body is set.
-func (s *spawner) spawn(in *incarnation, options []actor.PropsOption) error {
+// spawn starts the actor of an incarnation.
+func (s *spawner) spawn(in *incarnation, b body, options []actor.PropsOption) error {
 	parent := spawnerContext{self: in.node.parentPID()}
 	if len(options) > 0 {
-		props := actor.PropsFromProducer(func() actor.Actor { return in.body }, options...).Configure(
-			actor.WithProducer(func() actor.Actor { return in.body }),
+		props := actor.PropsFromProducer(func() actor.Actor { return b }, options...).Configure(
+			actor.WithProducer(func() actor.Actor { return b }),
 			actor.WithMailbox(func() actor.Mailbox { return in }),
 			actor.WithDispatcher(in.node.tree.dispatcher))
 		_, err := actor.DefaultSpawner(s.system, in.pid.Id, props, parent)
@@ -35,9 +36,9 @@ func (s *spawner) spawn(in *incarnation, options []actor.PropsOption) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.next = in
+	s.next, s.body = in, b
 	_, err := actor.DefaultSpawner(s.system, in.pid.Id, s.shared, parent)
-	s.next = nil
+	s.next, s.body = nil, nil
 	return err
 }
 

@@ -16,7 +16,14 @@ import (
 // Specs are data; the same one may be used in several places.
 type Child interface {
 	compile(c *compiler, parent string)
+	named(id string) Child // a copy with another ID
 }
+
+func (s Supervisor) named(id string) Child { s.ID = id; return s }
+func (s ActorSpec) named(id string) Child  { s.ID = id; return s }
+func (s AgentSpec) named(id string) Child  { s.ID = id; return s }
+func (b Breaker) named(id string) Child    { b.ID = id; return b }
+func (p pool) named(id string) Child       { p.agent.ID = id; return p }
 
 // Restart says when a child that ended by itself is started again.
 type Restart uint8
@@ -76,6 +83,11 @@ type Supervisor struct {
 
 	Children     []Child
 	AutoShutdown AutoShutdown
+
+	// Template makes the supervisor dynamic: it begins with no children, and Tree.StartInstance adds as many as are wanted, all of this
+	// spec, each with an ID of its own. They are restarted one for one, forgotten when they end for good, and stopped all at once when
+	// the supervisor stops. It excludes Children, and any other strategy than strategies.OneForOne.
+	Template Child
 
 	// Init, if set, runs on the supervisor's goroutine before its first child is started, at every start. ctx ends when the
 	// supervisor is told to stop. An error is a start error; ErrIgnore means: don't run this supervisor.

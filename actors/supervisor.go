@@ -3,13 +3,15 @@ package actors
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/mistersmith/mistersmith/internal/hold"
 	"github.com/mistersmith/mistersmith/internal/supervise"
 	"github.com/mistersmith/mistersmith/strategies"
 )
@@ -32,9 +34,11 @@ type supervisor struct {
 	cancel  context.CancelFunc
 	machine *supervise.Machine
 	timers  map[uint64]*time.Timer // of backoffs, by token
-	running *sequence              // being carried out; nil when none is
 	broken  bool                   // the machine panicked
-	closed  bool                   // it has quit
+
+	running  atomic.Pointer[sequence] // being carried out; nil when none is
+	orphaned atomic.Bool              // fenced off because its own supervisor was killed
+	closed   bool                     // it has quit
 }
 
 var (
@@ -43,7 +47,7 @@ var (
 )
 
 func newSupervisor(in *incarnation) *supervisor {
-	s := &supervisor{in: in, spec: in.node.spec.supervisor, timers: make(map[uint64]*time.Timer)}
+	s := &supervisor{in: in, spec: in.node.spec().supervisor, timers: make(map[uint64]*time.Timer)}
 	s.ctx, s.cancel = context.WithCancel(in.node.tree.context)
 	return s
 }
@@ -77,7 +81,7 @@ func (s *supervisor) Receive(ctx actor.Context) {
 	case *exitNotice:
 		s.exited(m.who.node, m.who.number, m.directive)
 	case *sequenceDone:
-		s.running = nil
+		s.running.Store(nil)
 		s.step(m.event)
 	case *backoffOver:
 		delete(s.timers, m.event.Token)
@@ -87,6 +91,9 @@ func (s *supervisor) Receive(ctx actor.Context) {
 	case *dynamicCall:
 		m.event.To = m
 		s.step(m.event)
+	case hold.Order:
+		close(m.Held)
+		<-m.Release
 	case actor.SystemMessage, actor.AutoReceiveMessage:
 	default:
 		ctx.ActorSystem().DeadLetter.SendUserMessage(s.in.node.pid, m)
@@ -142,7 +149,7 @@ func (s *supervisor) exited(n *node, number uint64, d actor.Directive) {
 	last := n.lastExit
 	n.ref.mu.Unlock()
 	if last.incarnation == number {
-		s.step(supervise.Exit{ID: n.spec.id, Incarnation: number, Outcome: last.outcome.machine(), Directive: d})
+		s.step(supervise.Exit{ID: n.spec().id, Incarnation: number, Outcome: last.outcome.machine(), Directive: d})
 	}
 }
 
@@ -156,20 +163,15 @@ func (s *supervisor) boot() {
 			return
 		}
 	}
-	config := supervise.Config{
-		Strategy:     s.spec.Strategy,
-		Policy:       s.spec.Policy(),
-		AutoShutdown: supervise.AutoShutdown(s.spec.AutoShutdown),
-		Random:       rand.Float64,
-	}
-	for _, child := range s.in.node.revive() {
-		config.Children = append(config.Children, child.spec.machine())
-	}
-	s.machine = supervise.New(config)
+	s.in.node.revive()
+	s.machine = supervise.New(s.spec.machine())
 	s.step(supervise.Boot{})
 }
 
 func (s *supervisor) startsLater() bool { return true }
+
+// told implements body: an Init that is running hears of it.
+func (s *supervisor) told() { s.cancel() }
 
 // drain implements body: the children are stopped before the supervisor is.
 func (s *supervisor) drain(outcome) bool {
@@ -185,13 +187,42 @@ func (s *supervisor) drain(outcome) bool {
 	return s.closed
 }
 
-// fenced implements body: what hangs below a supervisor goes with it, and its dynamic children for good.
+// fenced implements body. The children of a supervisor that is killed are killed with it. A supervisor among them is fenced off too, but, as it would in
+// OTP, takes its own children down in order; meanwhile the killed one may be started again already.
 func (s *supervisor) fenced() {
 	s.cancel()
-	for _, child := range s.in.node.offspring() {
-		child.kill(fmt.Errorf("%w with its supervisor", ErrKilled))
-	}
+	s.abort()
+	targets := s.livingChildren()
 	s.in.node.dropDynamic()
+	if len(targets) == 0 {
+		return
+	}
+	if s.orphaned.Load() {
+		q := newSequence(s.in, 0, s.in.cause)
+		if s.in.node.spec().supervisor.template != nil {
+			q.stopTogether(targets)
+		} else {
+			q.stop(targets)
+		}
+		return
+	}
+	for _, t := range targets {
+		if sub, ok := t.in.body.(*supervisor); ok {
+			sub.orphaned.Store(true)
+		}
+		t.in.fence(outcome{Killed, fmt.Errorf("%w with its supervisor", ErrKilled)}, false)
+	}
+}
+
+// livingChildren are the present incarnations of the children, in reverse start order.
+func (s *supervisor) livingChildren() []target {
+	var living []target
+	for _, n := range slices.Backward(s.in.node.offspring()) {
+		if in := n.current(); in != nil && in.owner == s.in {
+			living = append(living, target{node: n, in: in, Target: supervise.TargetOf(n.spec().machine(), in.number)})
+		}
+	}
+	return living
 }
 
 // step feeds the machine one event and carries out what it decides.
@@ -211,17 +242,21 @@ func (s *supervisor) step(e supervise.Event) {
 }
 
 func (s *supervisor) carryOut(a supervise.Action) {
+	if _, reply := a.(supervise.Reply); !reply && s.in.isFenced() {
+		return // the next incarnation rules the children
+	}
 	switch a := a.(type) {
 	case supervise.Stop:
-		s.running = newSequence(s.in, a.Sequence, s.cause(a.For))
-		s.running.stop(s.targets(a.Targets))
-	case supervise.Start:
-		s.running = newSequence(s.in, a.Sequence, s.cause(a.For))
-		s.running.start(s.prepared(a.Children))
-	case supervise.Abort:
-		if s.running != nil {
-			s.running.abort()
+		q := s.begin(a.Sequence, a.For)
+		if a.Together {
+			q.stopTogether(s.targets(a.Targets))
+		} else {
+			q.stop(s.targets(a.Targets))
 		}
+	case supervise.Start:
+		s.begin(a.Sequence, a.For).start(s.prepared(a.Children))
+	case supervise.Abort:
+		s.abort()
 	case supervise.Wait:
 		n := s.node(a.ID)
 		n.backOff(true)
@@ -244,16 +279,34 @@ func (s *supervisor) carryOut(a supervise.Action) {
 	case supervise.GroupRestart:
 		n := s.node(a.ID)
 		n.publish(Event{Kind: GroupRestart, Cause: s.cause(a.ID), Group: a.Size, Strategy: s.spec.Strategy.String()})
+	case supervise.Rested:
+		if n := s.node(a.ID); n != nil {
+			n.ref.rest()
+		}
 	case supervise.Drop:
 		if n := s.node(a.ID); n != nil {
 			s.in.node.disown(n)
 		}
+	case supervise.Reconfigured:
+		s.reconfigured(a.Data.(*nodeSpec))
 	case supervise.Reply:
 		answer(a.To, a.Answer)
 	case supervise.Ready:
 		s.in.ready()
 	case supervise.Quit:
 		s.quit(a)
+	}
+}
+
+func (s *supervisor) begin(id uint64, cause string) *sequence {
+	q := newSequence(s.in, id, s.cause(cause))
+	s.running.Store(q)
+	return q
+}
+
+func (s *supervisor) abort() {
+	if q := s.running.Load(); q != nil {
+		q.abort()
 	}
 }
 
@@ -306,7 +359,9 @@ func (s *supervisor) report(r supervise.Report) {
 func (s *supervisor) targets(targets []supervise.Target) []target {
 	ts := make([]target, 0, len(targets))
 	for _, t := range targets {
-		ts = append(ts, target{s.node(t.ID), t})
+		n := s.node(t.ID)
+		in, last := n.running(t.Incarnation)
+		ts = append(ts, target{n, in, last, t})
 	}
 	return ts
 }
@@ -320,6 +375,9 @@ func (s *supervisor) prepared(specs []supervise.Spec) []*node {
 			n = s.in.node.tree.plant(spec.Data.(*nodeSpec), s.in.node)
 		}
 		nodes = append(nodes, n)
+	}
+	if s.in.isFenced() {
+		s.in.node.dropDynamic() // what was planted after the fence
 	}
 	return nodes
 }

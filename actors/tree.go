@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -30,6 +31,12 @@ type Tree struct {
 
 	top  *node // the hidden supervisor of the root and the tree's own nodes
 	root *node
+
+	instances  atomic.Uint64  // for made-up IDs
+	deadLetter atomic.Int64   // when the last one was, in Unix nanoseconds, on a system of the tree's own
+	sequences  sync.WaitGroup // that are being carried out
+	killed     chan struct{}  // closed when nothing is waited for any more
+	killOnce   sync.Once
 
 	nodesMu sync.RWMutex
 	nodes   map[string]*node // by path
@@ -59,7 +66,11 @@ func Start(ctx context.Context, root Supervisor, opts ...Option) (*Tree, error) 
 	if err != nil {
 		return nil, err
 	}
-	return t, t.boot(ctx)
+	if err := t.boot(ctx); err != nil {
+		t.settle(context.Background())
+		return nil, err
+	}
+	return t, nil
 }
 
 func newTree(root Supervisor, opts []Option) (*Tree, error) {
@@ -73,17 +84,22 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 		c.fault("WithAbandonLimit", "%d, must be at least 0", o.abandonLimit)
 	}
 	for k, p := range o.policies {
+		if k != KindRoot && k != KindSupervisor {
+			c.fault("WithPolicy("+k.String()+")", "only KindRoot and KindSupervisor have a restart policy")
+		}
 		if err := p.Validate(); err != nil {
 			c.fault("WithPolicy("+k.String()+")", "%v", err)
 		}
 	}
 	if err := c.err(); err != nil {
+		o.endSubscriptions()
 		return nil, err
 	}
 
-	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node), done: make(chan struct{})}
+	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node), done: make(chan struct{}), killed: make(chan struct{})}
 	t.context, t.cancel = context.WithCancel(context.Background())
 	if err := t.openHub(c.out[0]); err != nil {
+		o.endSubscriptions()
 		return nil, err
 	}
 	t.system = o.system
@@ -94,6 +110,13 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 		}
 		t.system = actor.NewActorSystem(actor.WithDeadLetterRequestLogging(false), actor.WithDeadLetterThrottleInterval(deadLetterPause),
 			actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(warnings{logger.Handler()}) }))
+	}
+	if o.system == nil {
+		t.system.EventStream.Subscribe(func(event any) {
+			if _, ok := event.(*actor.DeadLetterEvent); ok {
+				t.deadLetter.Store(time.Now().UnixNano())
+			}
+		})
 	}
 	t.spawner = newSpawner(t.system, t.dispatcher)
 	for _, s := range o.subscriptions {
@@ -137,6 +160,9 @@ func (s *nodeSpec) taskTypes() []string {
 		for _, c := range s.supervisor.children {
 			types = append(types, c.taskTypes()...)
 		}
+		if t := s.supervisor.template; t != nil {
+			types = append(types, t.taskTypes()...)
+		}
 	}
 	return types
 }
@@ -156,7 +182,7 @@ func (t *Tree) plantAll(root *nodeSpec) error {
 	t.top = t.plant(top, nil)
 	t.root = t.top.static[1]
 	for _, n := range t.all() {
-		if p, ok := t.system.ProcessRegistry.GetLocal(n.path); !ok || p != actor.Process(&n.ref) {
+		if !n.nameHeld() {
 			return n.errorf(ErrNameTaken)
 		}
 	}
@@ -165,7 +191,8 @@ func (t *Tree) plantAll(root *nodeSpec) error {
 
 // plant makes a node and those below it, registers their names and puts them under their parent.
 func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
-	n := &node{tree: t, parent: parent, spec: spec, path: spec.path, kind: spec.kind, pid: t.system.NewLocalPID(spec.path)}
+	n := &node{tree: t, parent: parent, path: spec.path, kind: spec.kind, pid: t.system.NewLocalPID(spec.path)}
+	n.specs.Store(spec)
 	n.ref = ref{node: n, capacity: spec.life.Queue, overflow: spec.life.Overflow}
 	switch n.kind {
 	case KindHub:
@@ -181,7 +208,7 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	if spec.supervisor != nil {
 		for _, child := range spec.supervisor.children {
 			c := t.plant(child, n)
-			c.isStatic = true
+			c.isStatic.Store(true)
 			n.static = append(n.static, c)
 		}
 	}
@@ -223,7 +250,7 @@ func (t *Tree) forget(n *node) {
 	}
 	t.nodesMu.Unlock()
 	n.ref.close()
-	if n.guard != nil && !n.isStatic {
+	if n.guard != nil && !n.isStatic.Load() {
 		n.guard.Breaker().Close()
 	}
 }
@@ -285,16 +312,27 @@ func (t *Tree) Stop(ctx context.Context) error {
 		t.killAll()
 		<-t.done
 	}
-	if t.logged != nil {
-		waitFor(t.logged, DefaultShutdown, ctx.Done()) // a handler that blocks is left to itself
-	}
-	if t.options.system == nil {
-		time.Sleep(2 * deadLetterPause) // protoactor's throttle has a goroutine that lives so long after a dead letter
-	}
+	t.settle(ctx)
 	if left := t.Abandoned(); len(left) > 0 {
 		err = errors.Join(err, &AbandonedError{left})
 	}
 	return err
+}
+
+// settle waits, after the tree has ended, until what it ran beside its nodes has too.
+func (t *Tree) settle(ctx context.Context) {
+	orphans := make(chan struct{})
+	go func() { t.sequences.Wait(); close(orphans) }() // what a killed supervisor left is stopped in order, if need be until ctx ends
+	if !waitFor(orphans, -1, ctx.Done()) {
+		t.killOnce.Do(func() { close(t.killed) })
+		<-orphans
+	}
+	if t.logged != nil {
+		waitFor(t.logged, DefaultShutdown, ctx.Done()) // a handler that blocks is left to itself
+	}
+	t.cleanUp()
+	// protoactor's throttle has a goroutine that lives as long as its pause after a dead letter
+	time.Sleep(2*deadLetterPause - time.Since(time.Unix(0, t.deadLetter.Load())))
 }
 
 // shutdown begins to stop the tree.
@@ -310,7 +348,14 @@ func (t *Tree) shutdown(reason error) {
 	}
 }
 
-func (t *Tree) killAll() { t.top.kill(ErrKilled) }
+// killAll ends everything at once.
+func (t *Tree) killAll() {
+	t.killOnce.Do(func() { close(t.killed) })
+	t.top.kill(ErrKilled)
+	for _, n := range t.all() {
+		n.kill(ErrKilled)
+	}
+}
 
 // topEnded is called when the last incarnation of the tree has ended.
 func (t *Tree) topEnded(outcome) {

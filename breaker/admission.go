@@ -16,8 +16,8 @@ func (p Permit) admission() Admission {
 	return Admission{Name: p.period.breaker.cfg.Name, State: p.period.state, Gen: p.period.gen}
 }
 
-// Admitted tells a function that a [Runner] or a breaker actor runs, from its context, what it was let through on. It is false for any
-// other context.
+// Admitted tells a function that [DoDetached], a [Runner] or a breaker actor runs, or [Do] with an operation timeout, from its context,
+// what it was let through on. It is false for any other context.
 func Admitted(ctx context.Context) (Admission, bool) {
 	a, ok := ctx.Value(admissionKey{}).(Admission)
 	return a, ok

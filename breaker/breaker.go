@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,14 +12,22 @@ import (
 const nearEnd = 5 * time.Millisecond
 
 // Breaker is a circuit breaker. All its methods may be called from any goroutine, callbacks included.
-// It needs no Close to be collected: an abandoned open breaker is held by its timer for ResetTimeout at most.
+// It needs no Close to be collected: an abandoned open breaker is held by its timer for the open time at most.
 type Breaker struct {
+	// Read by every call, hardly ever written.
 	cfg        Config
+	timed      bool // there is an operation timeout
+	measured   bool // there are slow calls
+	born       time.Time
 	errTimeout *TimeoutError
 	current    atomic.Pointer[period] // replaced under mu only
-	counters   counters
 
-	mu        sync.Mutex // guards what follows, every change of current, and the fields of the current period
+	_         cacheLine
+	counters  counters
+	deadlines deadlines // of timed calls
+	detached  places    // of DoDetached
+
+	mu        sync.Mutex // guards what follows, every change of current, and the probes of the current period
 	observers map[*observer]struct{}
 	timer     *time.Timer // ends an open period, or the oldest lease; nil when there is neither
 }
@@ -31,10 +40,14 @@ func New(cfg Config) (*Breaker, error) {
 	cfg = cfg.withDefaults()
 	b := &Breaker{
 		cfg:        cfg,
+		timed:      cfg.OperationTimeout != NoTimeout,
+		measured:   cfg.Window != nil && cfg.Window.SlowCall > 0,
+		born:       time.Now(),
 		errTimeout: &TimeoutError{Name: cfg.Name, Limit: cfg.OperationTimeout},
 		observers:  make(map[*observer]struct{}),
 	}
-	b.current.Store(&period{breaker: b, state: Closed, since: time.Now()})
+	b.detached.limit = int64(cfg.MaxInFlight)
+	b.current.Store(b.newPeriod(Closed, 0, b.born))
 	if cfg.OnTransition != nil {
 		b.Observe(cfg.OnTransition)
 	}
@@ -50,19 +63,30 @@ func (b *Breaker) Config() Config { return b.cfg }
 // State is the present state.
 func (b *Breaker) State() State { return b.period().state }
 
+// age is the time since New, by the monotonic clock: half the price of time.Now.
+func (b *Breaker) age() time.Duration { return time.Since(b.born) }
+
 // Acquire asks to make a call. The permit must be done exactly once, whatever happens to the call; [Do] sees to that.
 // The error is an *OpenError, or ErrStopped after Close. The call that finds the reset timeout over makes the breaker
 // half-open and takes the first slot.
 func (b *Breaker) Acquire() (Permit, error) {
 	p := b.current.Load()
-	if p.state == Closed {
+	if p.plain {
 		return Permit{period: p}, nil
 	}
 	return b.acquire(p)
 }
 
 func (b *Breaker) acquire(p *period) (Permit, error) {
-	if p.state == Stopped || p.state == Open && !p.ended() {
+	switch p.state {
+	case Closed, Disabled:
+		return b.permit(p, nil), nil
+	case Open:
+		if p.ended() {
+			break
+		}
+		fallthrough
+	case ForcedOpen, Stopped:
 		b.counters.stripe().rejected.Add(1)
 		return Permit{}, p.reject
 	}
@@ -73,24 +97,50 @@ func (b *Breaker) acquire(p *period) (Permit, error) {
 		p = b.move(p, step{to: HalfOpen})
 	}
 	switch p.state {
-	case Closed:
-		return Permit{period: p}, nil
+	case Closed, Disabled:
+		return b.permit(p, nil), nil
 	case HalfOpen:
 		if pr := p.take(&b.cfg, time.Now()); pr != nil {
 			if len(p.probes) == 1 {
 				b.arm(p, b.cfg.HalfOpenLease)
 			}
-			return Permit{period: p, probe: pr}, nil
+			return b.permit(p, pr), nil
 		}
 	}
 	b.counters.stripe().rejected.Add(1)
 	return Permit{}, p.reject
 }
 
+func (b *Breaker) permit(p *period, pr *probe) Permit {
+	permit := Permit{period: p, probe: pr}
+	if b.measured {
+		permit.start = b.age()
+	}
+	return permit
+}
+
+// refusal is what Acquire would say now, nil if it would give a permit, without taking one.
+func (b *Breaker) refusal() error {
+	p := b.period()
+	switch p.state {
+	case Closed, Disabled:
+		return nil
+	case HalfOpen:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(p.probes) < int(b.cfg.HalfOpenMaxCalls) {
+			return nil
+		}
+	}
+	b.counters.stripe().rejected.Add(1)
+	return p.reject
+}
+
 // Permit is the leave to make one call. The zero Permit is done already.
 type Permit struct {
 	period *period
-	probe  *probe // in half-open
+	probe  *probe        // in half-open
+	start  time.Duration // age of the breaker then, if it measures calls
 }
 
 // Done gives the verdict of the call. A half-open permit is done once, by whoever comes first; a closed one must not be
@@ -107,27 +157,61 @@ func (p Permit) DoneErr(err error) {
 	}
 }
 
+// succeeded records a Success, at the least possible cost.
+func (p Permit) succeeded() {
+	period := p.period
+	if period == nil || !period.plain || period.failures.Load() != 0 {
+		p.settle(Success, nil)
+		return
+	}
+	period.breaker.counters.stripe().succeeded.Add(1)
+}
+
 // settle records a verdict: in the totals always, in the state if the permit's period is still the present one.
 func (p Permit) settle(v Verdict, cause error) {
-	if p.period == nil || p.probe != nil && p.probe.done.Swap(true) {
+	period := p.period
+	if period == nil || p.probe != nil && p.probe.done.Swap(true) {
 		return
 	}
-	b := p.period.breaker
+	b := period.breaker
 	b.counters.count(v)
-	if v == Success && p.period.state == Closed && p.period.failures.Load() == 0 {
-		return
+	var now time.Duration
+	if period.window != nil || b.measured {
+		now = b.age()
 	}
-	if b.current.Load() != p.period {
-		return
+	isSlow := b.measured && now-p.start >= b.cfg.Window.SlowCall
+	switch period.state {
+	case Closed:
+		if next := period.tally(&b.cfg, v, isSlow, now, cause); next.to != Closed {
+			b.advance(period, next)
+		}
+	case HalfOpen:
+		b.settleProbe(p, v, isSlow, cause)
 	}
+}
+
+func (b *Breaker) settleProbe(p Permit, v Verdict, isSlow bool, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.current.Load() != p.period {
 		return
 	}
 	p.period.free(p.probe)
-	if next := p.period.judge(&b.cfg, v, cause); next.to != p.period.state {
+	if next := p.period.judge(&b.cfg, v, isSlow, cause); next.to != HalfOpen {
 		b.move(p.period, next)
+	}
+}
+
+// renew starts the lease of a half-open permit again, for a call that shows that it makes progress.
+func (p Permit) renew() {
+	if p.probe == nil || p.probe.done.Load() {
+		return
+	}
+	b := p.period.breaker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.current.Load() == p.period {
+		p.period.renew(&b.cfg, p.probe, time.Now())
 	}
 }
 
@@ -155,25 +239,48 @@ func (b *Breaker) period() *period {
 	return p
 }
 
+// advance takes a step from a period, unless it is over by now.
+func (b *Breaker) advance(from *period, s step) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.current.Load() == from {
+		b.move(from, s)
+	}
+}
+
+func (b *Breaker) newPeriod(s State, gen uint64, since time.Time) *period {
+	p := &period{breaker: b, state: s, gen: gen, since: since}
+	if s == Closed {
+		p.window = newWindow(b.cfg.Window)
+		p.plain = p.window == nil
+	}
+	return p
+}
+
 // move is the only place where a period ends and the next begins. The caller holds mu and has checked that old is the
 // current period.
 func (b *Breaker) move(old *period, s step) *period {
 	now := time.Now()
-	p := &period{breaker: b, state: s.to, gen: old.gen + 1, since: now}
+	p := b.newPeriod(s.to, old.gen+1, now)
 	b.disarm()
+	if old.endProbe != nil {
+		old.endProbe()
+	}
 	switch s.to {
 	case Closed:
 		b.counters.closed.Add(1)
 	case Open:
 		b.counters.opened.Add(1)
-		p.cause, p.until = s.cause, now.Add(s.trip)
+		p.reopened, p.cause, p.until = s.reopened, s.cause, now.Add(s.trip)
 		p.reject = &OpenError{Name: b.cfg.Name, State: Open, Gen: p.gen, Until: p.until, LastErr: p.cause}
 		lead := min(nearEnd, s.trip/2)
 		b.arm(p, s.trip-lead)
 	case HalfOpen:
-		p.cause = old.cause
+		p.reopened, p.cause = old.reopened, old.cause
 		p.reject = &OpenError{Name: b.cfg.Name, State: HalfOpen, Gen: p.gen, LastErr: p.cause,
 			hint: min(b.cfg.ResetTimeout/10, b.cfg.HalfOpenLease)}
+	case ForcedOpen:
+		p.reject = &OpenError{Name: b.cfg.Name, State: ForcedOpen, Gen: p.gen, hint: b.cfg.ResetTimeout}
 	case Stopped:
 		p.reject = ErrStopped
 	}
@@ -183,6 +290,11 @@ func (b *Breaker) move(old *period, s step) *period {
 		Totals: b.counters.totals()}
 	for o := range b.observers {
 		o.post(t)
+	}
+	if s.to == HalfOpen && b.cfg.Probe != nil {
+		var ctx context.Context
+		ctx, p.endProbe = context.WithCancel(context.Background())
+		go b.probe(ctx, p)
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -31,11 +32,17 @@ type Config struct {
 	Name string
 
 	// FailureThreshold is how many failures in a row open the breaker: the fifth with the default of 5. A success in
-	// between starts the count again. At most 1,000,000.
+	// between starts the count again. At most 1,000,000. With a Window the default is none: give both, and either opens.
 	FailureThreshold uint32
+
+	// Window, if given, opens the breaker by the share of failed or slow calls.
+	Window *Window
 
 	// ResetTimeout is how long the breaker stays open. Default 30 s, at most 30 days, as all durations here.
 	ResetTimeout time.Duration
+
+	// Backoff lets ResetTimeout grow from one failed probe to the next, and scatters it. Default off.
+	Backoff Backoff
 
 	// HalfOpenMaxCalls is how many probes may be in flight at once while half-open. Default 3, at most 1,000.
 	HalfOpenMaxCalls uint32
@@ -44,7 +51,7 @@ type Config struct {
 	// than HalfOpenMaxCalls: a probe that is done makes room for the next.
 	SuccessThreshold uint32
 
-	// OperationTimeout bounds each call that runs through Do or the breaker actor: its context ends then, and the call
+	// OperationTimeout bounds each call that runs through Do, DoDetached, a Transport or the breaker actor: its context ends then, and the call
 	// counts as a failure. Default 10 s; NoTimeout is none.
 	OperationTimeout time.Duration
 
@@ -63,15 +70,21 @@ type Config struct {
 	// depend on the breaker's state; if it panics the verdict is Failure and OnPanic hears of it.
 	Classify func(error) Verdict
 
+	// Probe, if given, is called as soon as the breaker is half-open, so that it finds out by itself whether the dependency
+	// is back, even if no call comes because whoever routes calls avoids an open breaker. It takes half-open slots like any
+	// call, up to SuccessThreshold times in a row, on a goroutine of its own; its context ends with the half-open period.
+	Probe func(context.Context) error
+
 	// OnTransition hears of every transition, like an observer added first (see Breaker.Observe).
 	OnTransition func(Transition)
 
-	// OnPanic hears of panics in Classify and in observers, on the goroutine where they happened. What it panics with
-	// itself is dropped.
+	// OnPanic hears of panics in Classify and in observers, and of those in calls that nobody waits for any more, on the
+	// goroutine where they happened. What it panics with itself is dropped.
 	OnPanic func(*PanicError)
 
-	// MaxInFlight bounds the calls a Runner, and so a breaker actor, has running at once, orphans included. Default 256,
-	// at most 1,000,000. It does not concern Do.
+	// MaxInFlight bounds the calls that run on goroutines of their own, functions that outlived their call (orphans)
+	// included: those of DoDetached together, and those of each Runner, and so breaker actor. Default 256, at most
+	// 1,000,000. It does not concern Do.
 	MaxInFlight int
 }
 
@@ -80,8 +93,16 @@ func (c Config) withDefaults() Config {
 	if c.Name == "" {
 		c.Name = "breaker"
 	}
-	setDefault(&c.FailureThreshold, DefaultFailureThreshold)
+	if c.Window == nil {
+		setDefault(&c.FailureThreshold, DefaultFailureThreshold)
+	} else {
+		w := c.Window.withDefaults()
+		c.Window = &w
+	}
 	setDefault(&c.ResetTimeout, DefaultResetTimeout)
+	if c.Backoff.Factor > 1 {
+		setDefault(&c.Backoff.Max, min(maxResetMultiple*c.ResetTimeout, maxDuration))
+	}
 	setDefault(&c.HalfOpenMaxCalls, DefaultHalfOpenMaxCalls)
 	setDefault(&c.SuccessThreshold, DefaultSuccessThreshold)
 	setDefault(&c.OperationTimeout, DefaultOperationTimeout)
@@ -118,7 +139,11 @@ func (c Config) Validate() error {
 		}
 	}
 	count("FailureThreshold", c.FailureThreshold, maxThreshold)
+	if c.Window != nil {
+		c.Window.validate(fault)
+	}
 	duration("ResetTimeout", c.ResetTimeout)
+	c.Backoff.validate(c.withDefaults().ResetTimeout, fault)
 	count("HalfOpenMaxCalls", c.HalfOpenMaxCalls, maxHalfOpen)
 	count("SuccessThreshold", c.SuccessThreshold, maxThreshold)
 	if c.OperationTimeout != NoTimeout {

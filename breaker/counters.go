@@ -12,29 +12,32 @@ type Totals struct {
 	Failed    uint64 // verdict Failure or TripFor, timeouts included
 	TimedOut  uint64 // of Failed: own timeouts
 	Ignored   uint64 // verdict Ignore
-	Rejected  uint64 // refused by an open, half-open or stopped breaker
+	Rejected  uint64 // refused by an open, forced-open, half-open or stopped breaker
 	Opened    uint64 // transitions to Open
 	Closed    uint64 // transitions to Closed
-	Panics    uint64 // recovered panics of Classify and observers
+	Panics    uint64 // recovered panics of Classify and observers, and of calls that nobody waits for any more
 	Missed    uint64 // transitions that an observer was too slow for
 }
+
+// cacheLine keeps what is written away from what is read: two lines, for the prefetcher fetches them in pairs.
+type cacheLine [128]byte
 
 const (
 	stripes     = 8 // a power of two
 	stripeShift = 61
 )
 
-// stripe holds the counters of the two paths that must not meet on one cache line.
+// stripe holds the counters of the frequent paths. Calls on different processors mostly use different stripes.
 type stripe struct {
-	succeeded, rejected atomic.Uint64
-	_                   [112]byte // two lines: the prefetcher fetches them in pairs
+	succeeded, rejected, failed atomic.Uint64
+	_                           [unsafe.Sizeof(cacheLine{}) - 24]byte
 }
 
 // counters is written by every call. The frequent ones are striped.
 type counters struct {
-	striped                                   [stripes]stripe
-	failed, timedOut, ignored, opened, closed atomic.Uint64
-	panics, missed                            atomic.Uint64
+	striped                           [stripes]stripe
+	timedOut, ignored, opened, closed atomic.Uint64
+	panics, missed                    atomic.Uint64
 }
 
 // stripe picks by the address of the caller's stack, which differs between goroutines and costs nothing to learn.
@@ -50,18 +53,19 @@ func (c *counters) count(v Verdict) {
 	case Ignore:
 		c.ignored.Add(1)
 	default:
-		c.failed.Add(1)
+		c.stripe().failed.Add(1)
 	}
 }
 
 func (c *counters) totals() Totals {
 	t := Totals{
-		Failed: c.failed.Load(), TimedOut: c.timedOut.Load(), Ignored: c.ignored.Load(),
-		Opened: c.opened.Load(), Closed: c.closed.Load(), Panics: c.panics.Load(), Missed: c.missed.Load(),
+		TimedOut: c.timedOut.Load(), Ignored: c.ignored.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(),
+		Panics: c.panics.Load(), Missed: c.missed.Load(),
 	}
 	for i := range c.striped {
 		t.Succeeded += c.striped[i].succeeded.Load()
 		t.Rejected += c.striped[i].rejected.Load()
+		t.Failed += c.striped[i].failed.Load()
 	}
 	return t
 }

@@ -30,8 +30,9 @@ var (
 	// Call.Deadline. It is a context.DeadlineExceeded as well.
 	ErrTimeout = fmt.Errorf("breaker: call timed out: %w", context.DeadlineExceeded)
 
-	// ErrSaturated is the answer to a call that the breaker actor could not take: MaxInFlight calls (orphans included)
-	// are running, or the actor's queue refused the message. It has a RetryAfter.
+	// ErrSaturated is the answer to a call for which there is no room: MaxInFlight calls (orphans included) are running
+	// detached or in the breaker actor, or the actor's queue refused the message. It has a RetryAfter. The *SaturatedError
+	// of a bulkhead and a limiter match it.
 	ErrSaturated error = &refusal{"breaker: saturated, too many calls in flight or queued"}
 
 	// ErrStopped is the answer to a call whose breaker or breaker actor stopped before the call was done. It has a
@@ -42,20 +43,21 @@ var (
 	errLease    = errors.New("breaker: a half-open call outlived its lease")
 )
 
-// OpenError refuses a call, of an open breaker (errors.Is ErrOpen) or of a half-open one whose slots are all taken
-// (errors.Is ErrHalfOpenLimit). One value serves every call that a period refuses: treat it as read-only.
+// OpenError refuses a call, of an open or forced-open breaker (errors.Is ErrOpen) or of a half-open one whose slots are all
+// taken (errors.Is ErrHalfOpenLimit). One value serves every call that a period refuses: treat it as read-only.
 type OpenError struct {
 	Name    string
-	State   State     // Open or HalfOpen
+	State   State     // Open, ForcedOpen or HalfOpen
 	Gen     uint64    // generation of the refusing period
 	Until   time.Time // when an open breaker becomes half-open; zero in half-open
 	LastErr error     // what opened the breaker, nil if a verdict came without an error; not in the chain of Unwrap
 
-	hint time.Duration // RetryAfter in half-open, where nobody knows
+	hint time.Duration // RetryAfter where nobody knows
 }
 
 // RetryAfter is how long to wait before the next attempt, reckoned at the time of this call: the rest of the reset
-// timeout (0 when it is over), or in half-open a guess, a tenth of it and at most the half-open lease.
+// timeout (0 when it is over); in half-open a guess, a tenth of it and at most the half-open lease; forced open, the reset
+// timeout, though only a person knows.
 func (e *OpenError) RetryAfter() time.Duration {
 	if e.Until.IsZero() {
 		return e.hint
@@ -65,7 +67,7 @@ func (e *OpenError) RetryAfter() time.Duration {
 
 // Error names the breaker, the time to wait and the cause.
 func (e *OpenError) Error() string {
-	text := fmt.Sprintf("breaker %q is open, retry in %v", e.Name, e.RetryAfter().Round(time.Millisecond))
+	text := fmt.Sprintf("breaker %q is %v, retry in %v", e.Name, e.State, e.RetryAfter().Round(time.Millisecond))
 	if e.State == HalfOpen {
 		text = fmt.Sprintf("breaker %q is half-open and all its slots are taken, retry in %v", e.Name, e.RetryAfter())
 	}
@@ -104,8 +106,8 @@ func (e *TimeoutError) Unwrap() error { return ErrTimeout }
 // Timeout returns true.
 func (e *TimeoutError) Timeout() bool { return true }
 
-// PanicError is a recovered panic: of a function that the breaker actor ran (Where is "call"), or of a callback
-// (Where is "Classify" or "OnTransition").
+// PanicError is a recovered panic: of a function that DoDetached or the breaker actor ran (Where is "call"), or of a
+// callback (Where is "Classify" or "OnTransition").
 type PanicError struct {
 	Where string
 	Value any    // what was passed to panic, or the text "runtime.Goexit"

@@ -1,6 +1,8 @@
 package breaker
 
 import (
+	"context"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -11,78 +13,102 @@ import (
 type period struct {
 	breaker *Breaker
 	state   State
+	plain   bool // Closed, without a window: a success changes nothing while failures is 0
 	gen     uint64
 	since   time.Time
-	until   time.Time   // Open: when half-open begins
-	reject  error       // what a refused call is told; made once a period
-	cause   error       // Open and HalfOpen: what opened the breaker
-	near    atomic.Bool // Open: so close to until that a refusal looks at the clock first
+	until   time.Time // Open: when half-open begins
+	reject  error     // what a refused call is told; made once a period
+	cause   error     // Open and HalfOpen: what opened the breaker
 
-	failures  atomic.Uint32 // Closed: in a row. Written under Breaker.mu, read without
-	successes uint32        // HalfOpen, under Breaker.mu
-	probes    []*probe      // HalfOpen, under Breaker.mu: in flight, oldest lease first
+	reopened uint32             // Open and HalfOpen: half-open periods that failed since the last closed one
+	endProbe context.CancelFunc // HalfOpen, with Config.Probe
+
+	near     atomic.Bool   // Open: so close to until that a refusal looks at the clock first
+	failures atomic.Uint32 // Closed: in a row
+	window   *window       // Closed, with Config.Window
+
+	successes uint32   // HalfOpen, under Breaker.mu
+	probes    []*probe // HalfOpen, under Breaker.mu: in flight, oldest lease first
 }
 
 // probe is a half-open slot. Its permit may be copied and done more than once; only the first counts.
 type probe struct {
-	lease time.Time
+	lease time.Time // under Breaker.mu
 	done  atomic.Bool
 }
 
-// step is what a verdict or a clock makes of a period.
+// step is what a verdict, a clock or a hand makes of a period.
 type step struct {
-	to    State         // the period's own state: stay
-	trip  time.Duration // to Open: for how long
-	cause error
+	to       State         // the period's own state: stay
+	trip     time.Duration // to Open: for how long
+	reopened uint32        // to Open
+	cause    error
 }
 
-// judge counts a verdict in the period and says what follows. This and overdue are all there is to the state machine,
-// together with Open becoming HalfOpen when its time is over. The caller holds Breaker.mu and has taken the probe off
-// the list.
-func (p *period) judge(cfg *Config, v Verdict, cause error) step {
+// tally counts a verdict in a closed period and says what follows. It is the one part of the state machine that runs
+// without a lock: several may find at once that the breaker has to open, and the first to get the lock opens it.
+func (p *period) tally(cfg *Config, v Verdict, isSlow bool, now time.Duration, cause error) step {
 	if v == Ignore {
-		return step{to: p.state}
-	}
-	switch p.state {
-	case Closed:
-		if v == Success {
-			p.failures.Store(0)
-			return step{to: Closed}
-		}
-		if p.failures.Add(1) < cfg.FailureThreshold && v.tripTime() == 0 {
-			return step{to: Closed}
-		}
-		return step{to: Open, trip: openTime(cfg, v), cause: cause}
-	case HalfOpen:
-		if v != Success {
-			return step{to: Open, trip: openTime(cfg, v), cause: cause}
-		}
-		if p.successes++; p.successes < cfg.SuccessThreshold {
-			return step{to: HalfOpen}
-		}
 		return step{to: Closed}
-	default:
-		return step{to: p.state}
 	}
+	opens := false
+	if v != Success {
+		n := p.failures.Add(1)
+		opens = v.tripTime() > 0 || cfg.FailureThreshold > 0 && n >= cfg.FailureThreshold
+	} else if p.failures.Load() != 0 {
+		p.failures.Store(0)
+	}
+	if p.window != nil && p.window.add(markOf(v, isSlow), now) {
+		opens = true
+	}
+	if !opens {
+		return step{to: Closed}
+	}
+	return step{to: Open, trip: openTime(cfg, v, 0), cause: cause}
 }
 
-// overdue says what follows from the oldest lease at the given time.
+// judge counts a verdict in a half-open period and says what follows. The caller holds Breaker.mu and has taken the probe
+// off the list. tally, judge and overdue are all there is to the state machine, together with Open becoming HalfOpen when
+// its time is over, and what is done by hand.
+func (p *period) judge(cfg *Config, v Verdict, isSlow bool, cause error) step {
+	switch {
+	case v == Ignore:
+		return step{to: HalfOpen}
+	case v != Success || isSlow:
+		return p.reopen(cfg, v, cause)
+	}
+	if p.successes++; p.successes < cfg.SuccessThreshold {
+		return step{to: HalfOpen}
+	}
+	return step{to: Closed}
+}
+
+// overdue says what follows from the oldest lease at the given time. The caller holds Breaker.mu.
 func (p *period) overdue(cfg *Config, now time.Time) step {
 	if p.state == HalfOpen && len(p.probes) > 0 && !now.Before(p.probes[0].lease) {
-		return step{to: Open, trip: cfg.ResetTimeout, cause: errLease}
+		return p.reopen(cfg, Failure, errLease)
 	}
 	return step{to: p.state}
 }
 
+func (p *period) reopen(cfg *Config, v Verdict, cause error) step {
+	s := step{to: Open, reopened: p.reopened, cause: cause}
+	if v.tripTime() == 0 {
+		s.reopened++
+	}
+	s.trip = openTime(cfg, v, s.reopened)
+	return s
+}
+
 // openTime is how long a breaker stays open after a verdict.
-func openTime(cfg *Config, v Verdict) time.Duration {
+func openTime(cfg *Config, v Verdict, reopened uint32) time.Duration {
 	if d := v.tripTime(); d > 0 {
 		return min(d, cfg.MaxTrip)
 	}
-	return cfg.ResetTimeout
+	return cfg.Backoff.reset(cfg.ResetTimeout, reopened, rand.Float64())
 }
 
-// take gives out a half-open slot, or nil if all are taken.
+// take gives out a half-open slot, or nil if all are taken. The caller holds Breaker.mu, as for free and renew.
 func (p *period) take(cfg *Config, now time.Time) *probe {
 	if len(p.probes) >= int(cfg.HalfOpenMaxCalls) {
 		return nil
@@ -96,6 +122,14 @@ func (p *period) take(cfg *Config, now time.Time) *probe {
 func (p *period) free(pr *probe) {
 	if i := slices.Index(p.probes, pr); i >= 0 {
 		p.probes = slices.Delete(p.probes, i, i+1)
+	}
+}
+
+// renew starts a probe's lease again.
+func (p *period) renew(cfg *Config, pr *probe, now time.Time) {
+	if i := slices.Index(p.probes, pr); i >= 0 {
+		pr.lease = now.Add(cfg.HalfOpenLease)
+		p.probes = append(slices.Delete(p.probes, i, i+1), pr)
 	}
 }
 

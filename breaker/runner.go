@@ -175,7 +175,9 @@ func (f *flight) run() {
 				value = "runtime.Goexit"
 			}
 			err := newPanicError("call", value)
-			f.finish(outcome{verdict: Failure, err: err, returned: true})
+			if !f.finish(outcome{verdict: Failure, err: err, returned: true}) {
+				f.runner.breaker.report(err)
+			}
 		}
 		f.release()
 		f.cancel(nil)
@@ -203,10 +205,10 @@ func (f *flight) expire() {
 func (f *flight) timedOut() bool { return context.Cause(f.ctx) == error(f.limit) }
 
 // finish takes the flight off the table, records the verdict and answers, if nobody did before.
-func (f *flight) finish(o outcome) {
+func (f *flight) finish(o outcome) (mine bool) {
 	r := f.runner
 	r.mu.Lock()
-	_, mine := r.flights[f]
+	_, mine = r.flights[f]
 	delete(r.flights, f)
 	switch {
 	case o.returned && mine:
@@ -219,11 +221,12 @@ func (f *flight) finish(o outcome) {
 	}
 	r.mu.Unlock()
 	if !mine {
-		return
+		return false
 	}
 	if o.err == error(f.limit) {
 		r.breaker.counters.timedOut.Add(1)
 	}
 	f.permit.settle(o.verdict, o.err)
 	f.answer(&Result{ID: f.call.ID, Value: o.value, Err: o.err})
+	return true
 }

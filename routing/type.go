@@ -68,6 +68,9 @@ func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...Subm
 	return handle.Await(ctx)
 }
 
+// ValidateType reports what is wrong with the name of a task type, or nil.
+func ValidateType(name string) error { return validName("task type", name) }
+
 func validName(what, name string) error {
 	switch {
 	case name == "":

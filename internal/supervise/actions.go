@@ -11,6 +11,7 @@ type (
 		Sequence uint64
 		Targets  []Target
 		For      string // the child whose failure this is about; empty for a call or a shutdown
+		Together bool   // all at once, under one time limit: how a dynamic supervisor ends
 	}
 
 	// Start orders the children to be started one after the other, in this order, until one fails, and answered with Done.
@@ -55,8 +56,14 @@ type (
 		Size int
 	}
 
+	// Rested says that a child is down and won't be started again by the supervisor on its own account.
+	Rested struct{ ID string }
+
 	// Drop says that a child's spec is gone.
 	Drop struct{ ID string }
+
+	// Reconfigured says that the configuration of a call with OpReconfigure is in force.
+	Reconfigured struct{ Data any }
 
 	// Reply answers a Call.
 	Reply struct {
@@ -85,7 +92,9 @@ func (Cancel) action()       {}
 func (Again) action()        {}
 func (Report) action()       {}
 func (GroupRestart) action() {}
+func (Rested) action()       {}
 func (Drop) action()         {}
+func (Reconfigured) action() {}
 func (Reply) action()        {}
 func (Ready) action()        {}
 func (Quit) action()         {}
@@ -97,6 +106,11 @@ type Target struct {
 
 	restart    Restart
 	brutalKill bool
+}
+
+// TargetOf is the target that a machine would make of an incarnation of a child.
+func TargetOf(s Spec, incarnation uint64) Target {
+	return Target{s.ID, incarnation, s.Restart, s.BrutalKill}
 }
 
 // Expected reports whether an outcome is a proper answer to the stop. One that isn't is reported as a shutdown error when that child is down,

@@ -67,6 +67,7 @@ type child struct {
 	slot        int    // index in Machine.slots
 	token       uint64 // of the backoff or retry that is awaited; 0 when none is
 	streak      streak // restarts in a row, for the backoff
+	held        bool   // down because of a sibling, and not started again yet
 }
 
 // streak counts restarts in a row; a quiet time ends it.
@@ -82,4 +83,10 @@ func (s *streak) next(now time.Time, quiet time.Duration) int {
 	s.n++
 	s.last = now
 	return s.n
+}
+
+// adopt gives an instance the rules of another template.
+func (c *child) adopt(template Spec) {
+	template.ID, template.Data = c.ID, c.Data
+	c.Spec = template
 }

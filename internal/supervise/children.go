@@ -20,10 +20,15 @@ func (m *Machine) in(from, to int) []*child {
 }
 
 func (m *Machine) add(s Spec) *child {
-	c := &child{Spec: s, slot: len(m.slots)}
-	m.slots = append(m.slots, c)
+	c := &child{Spec: s}
+	m.append(c)
 	m.byID[s.ID] = c
 	return c
+}
+
+func (m *Machine) append(c *child) {
+	c.slot = len(m.slots)
+	m.slots = append(m.slots, c)
 }
 
 // remove takes a child's spec away. Its slot stays empty until half of them are: a removal costs amortised constant time.

@@ -40,10 +40,11 @@ type (
 
 	// Call is a dynamic call. Its Reply carries To back.
 	Call struct {
-		Op   Op
-		ID   string
-		Spec Spec // OpStart
-		To   any
+		Op     Op
+		ID     string
+		Spec   Spec   // OpStart
+		Config Config // OpReconfigure; Random is left as it is
+		To     any
 	}
 )
 
@@ -76,4 +77,5 @@ const (
 	OpWhich
 	OpCount
 	OpSpec
+	OpReconfigure
 )

@@ -18,6 +18,7 @@ var (
 	ErrRestarting     = errors.New("child is restarting")
 	ErrNotFound       = errors.New("no such child")
 	ErrStopped        = errors.New("supervisor is stopping or has stopped")
+	ErrDynamic        = errors.New("supervisor is dynamic: its children are instances of one template")
 	// ErrBudgetSpent is wrapped by the reason with which a supervisor ends whose restart budget is spent.
 	ErrBudgetSpent = errors.New("restart budget spent")
 	// ErrEscalated is wrapped by the reason with which a supervisor ends because a failure was escalated.
@@ -32,7 +33,9 @@ type Config struct {
 	Policy       strategies.RestartPolicy // with all defaults filled in
 	AutoShutdown AutoShutdown
 	Children     []Spec // in start order
+	Template     *Spec  // of a dynamic supervisor, which begins without children; nil for any other
 	Random       func() float64
+	Data         any // the owner's; it comes back in Reconfigured
 }
 
 // Machine is one incarnation of a supervisor. It isn't safe for concurrent use: its supervisor's goroutine owns it.
@@ -42,6 +45,8 @@ type Machine struct {
 	budget   *strategies.Budget
 	auto     AutoShutdown
 	random   func() float64
+	template *Spec
+	alone    bool // the strategy never takes siblings along
 
 	slots []*child // in start order; nil where a child was removed
 	gaps  int      // nil slots
@@ -94,12 +99,24 @@ func New(c Config) *Machine {
 		budget:   strategies.NewBudget(c.Policy.MaxRestarts, c.Policy.Window),
 		auto:     c.AutoShutdown,
 		random:   c.Random,
+		template: c.Template,
 		byID:     make(map[string]*child, len(c.Children)),
 	}
+	m.alone = alone(c.Strategy)
 	for _, s := range c.Children {
 		m.add(s)
 	}
 	return m
+}
+
+// alone reports whether a strategy treats each child by itself.
+func alone(s strategies.Strategy) bool {
+	for failed := range 2 {
+		if from, to := s.Group(failed, 2); from != failed || to != failed+1 {
+			return false
+		}
+	}
+	return true
 }
 
 // Step handles one event at the time now. The actions returned are to be carried out in order, before the next Step.
@@ -192,10 +209,18 @@ func (m *Machine) exited(e Exit) {
 		m.restart(c)
 		return
 	}
-	if c.Restart == Temporary {
+	m.rest(c)
+	m.autoShutdown(c)
+}
+
+// rest leaves a child undefined that is down and won't be restarted. A temporary one goes for good, and so does an instance.
+func (m *Machine) rest(c *child) {
+	m.settleDown(c)
+	c.held = false
+	m.act(Rested{c.ID})
+	if c.Restart == Temporary || m.template != nil {
 		m.remove(c)
 	}
-	m.autoShutdown(c)
 }
 
 func reason(o Outcome) error {
@@ -213,8 +238,7 @@ func (m *Machine) restart(c *child) {
 		case strategies.SpentIgnore:
 		case strategies.SpentStopChild:
 			m.report(BudgetSpent, c, Outcome{Shutdown, spent})
-			c.state = Undefined
-			m.autoShutdown(c)
+			m.giveUp(c)
 			return
 		case strategies.SpentStopSupervisor:
 			m.report(BudgetSpent, c, Outcome{Shutdown, spent})
@@ -229,6 +253,34 @@ func (m *Machine) restart(c *child) {
 		}
 	}
 	m.bringDown(c, false)
+}
+
+// giveUp leaves c down for good. Siblings that went down for its sake come up without it.
+func (m *Machine) giveUp(c *child) {
+	group := m.group(c)
+	m.rest(c)
+	m.autoShutdown(c)
+	if m.closed || m.task != nil {
+		return
+	}
+	var held []*child
+	for _, g := range group {
+		if g != c && g.held {
+			held = append(held, g)
+		}
+	}
+	if len(held) > 0 {
+		m.start(&task{kind: groupStarting, child: c}, held)
+	}
+}
+
+// toldToStop reports whether the supervisor is to end as soon as what it is doing is done.
+func (m *Machine) toldToStop() bool {
+	if len(m.queue) == 0 {
+		return false
+	}
+	_, told := m.queue[0].(ShutdownOrder)
+	return told
 }
 
 // bringDown stops what is up of c's group. Restarts that were pending in the group are superseded.
@@ -269,7 +321,7 @@ func (m *Machine) down(c *child, waited bool) {
 
 func (m *Machine) delay(c *child) time.Duration {
 	s := &m.streak
-	if from, to := m.strategy.Group(c.slot, len(m.slots)); to-from == 1 && from == c.slot {
+	if m.alone {
 		s = &c.streak
 	}
 	return m.policy.Backoff.Delay(s.next(m.now, m.policy.Backoff.QuietTime()), m.random())
@@ -290,6 +342,12 @@ func (m *Machine) finish(results []Result) {
 		m.act(Ready{})
 	case groupStopping:
 		m.stopped(results)
+		if m.toldToStop() {
+			return
+		}
+		for _, r := range results {
+			m.byID[r.ID].held = true
+		}
 		m.down(t.child, t.waited)
 	case groupStarting:
 		if f := m.started(results); f != nil {
@@ -315,9 +373,7 @@ func (m *Machine) finish(results []Result) {
 		m.act(Reply{t.to, a})
 	case callStopping:
 		m.stopped(results)
-		if t.child.Restart == Temporary {
-			m.remove(t.child)
-		}
+		m.rest(t.child)
 		m.act(Reply{t.to, Answer{ID: t.child.ID, Child: t.child.status()}})
 	case closing:
 		m.stopped(results)
@@ -334,12 +390,9 @@ func (m *Machine) started(results []Result) (failed *child) {
 			c.state = Undefined
 			failed = c
 		case r.Ignored:
-			c.state = Undefined
-			if c.Restart == Temporary {
-				m.remove(c)
-			}
+			m.rest(c)
 		default:
-			c.state, c.incarnation, c.token = Up, r.Incarnation, 0
+			c.state, c.incarnation, c.token, c.held = Up, r.Incarnation, 0, false
 		}
 	}
 	return failed
@@ -385,6 +438,7 @@ func (m *Machine) close(cause *child, q Quit) {
 	}
 	if targets := reversed(m.slots); len(targets) > 0 {
 		m.stop(&task{kind: closing, child: cause, quit: q}, targets)
+		m.together()
 		return
 	}
 	m.quit(q)
@@ -418,7 +472,18 @@ func (m *Machine) start(t *task, group []*child) {
 func (m *Machine) stop(t *task, targets []Target) {
 	t.sequence = m.next()
 	m.task = t
-	m.act(Stop{t.sequence, targets, t.cause()})
+	m.act(Stop{Sequence: t.sequence, Targets: targets, For: t.cause()})
+}
+
+// together makes the Stop that was just ordered a stop of all at once, if the supervisor is dynamic.
+func (m *Machine) together() {
+	if m.template == nil {
+		return
+	}
+	last := len(m.actions) - 1
+	s := m.actions[last].(Stop)
+	s.Together = true
+	m.actions[last] = s
 }
 
 // reversed lists those of the children that are up, in reverse start order.
@@ -426,7 +491,7 @@ func reversed(children []*child) []Target {
 	var ts []Target
 	for i := len(children) - 1; i >= 0; i-- {
 		if c := children[i]; c != nil && c.state == Up {
-			ts = append(ts, Target{c.ID, c.incarnation, c.Restart, c.BrutalKill})
+			ts = append(ts, TargetOf(c.Spec, c.incarnation))
 		}
 	}
 	return ts
