@@ -92,7 +92,10 @@ func (t *Tree) started(path string, a supervise.Answer, err error) (*actor.PID, 
 	if err != nil || a.Child.State != supervise.Up {
 		return nil, err
 	}
-	return t.PID(path), nil
+	if pid := t.PID(path); pid != nil {
+		return pid, nil
+	}
+	return t.system.NewLocalPID(path), nil // it was up, and is gone already
 }
 
 // TerminateChild stops a child, or cancels its pending restart. Its spec stays (a temporary one's goes), and so does its queue, until RestartChild

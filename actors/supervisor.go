@@ -155,7 +155,6 @@ func (s *supervisor) exited(n *node, number uint64, d actor.Directive) {
 
 // boot begins the start. The static children are there again, whatever became of them under an earlier incarnation.
 func (s *supervisor) boot() {
-	s.in.publish(Event{Kind: Starting, Cause: s.in.cause})
 	if s.spec.Init != nil {
 		if err := s.spec.Init(s.ctx); err != nil {
 			s.closed = true
@@ -163,6 +162,7 @@ func (s *supervisor) boot() {
 			return
 		}
 	}
+	s.in.publish(Event{Kind: Starting, Cause: s.in.cause})
 	s.in.node.revive()
 	s.machine = supervise.New(s.spec.machine())
 	s.step(supervise.Boot{})

@@ -39,6 +39,13 @@ var (
 	// RetryAfter, for the actor may be restarting.
 	ErrStopped error = &refusal{"breaker: stopped"}
 
+	// ErrRateLimited is matched by the *RateLimitError of a call that a limiter would have kept waiting for too long.
+	ErrRateLimited = errors.New("breaker: rate limited")
+
+	// ErrRegistryFull is the answer of a registry whose bound is reached while none of its breakers is idle and closed.
+	// It has a RetryAfter.
+	ErrRegistryFull error = &refusal{"breaker: registry full, no idle closed breaker to evict"}
+
 	errPanicked = errors.New("breaker: the call panicked or ended its goroutine")
 	errLease    = errors.New("breaker: a half-open call outlived its lease")
 )
@@ -105,6 +112,41 @@ func (e *TimeoutError) Unwrap() error { return ErrTimeout }
 
 // Timeout returns true.
 func (e *TimeoutError) Timeout() bool { return true }
+
+// SaturatedError refuses a call because too many are running and waiting already. It matches ErrSaturated.
+type SaturatedError struct {
+	Name    string // of the bulkhead or limiter
+	Running int    // calls at that moment; 0 of a limiter
+	Waiting int    // calls at that moment
+}
+
+// Error names the bulkhead or limiter and its load.
+func (e *SaturatedError) Error() string {
+	return fmt.Sprintf("%q is saturated: %d calls run, %d wait", e.Name, e.Running, e.Waiting)
+}
+
+// Is makes the error match ErrSaturated.
+func (e *SaturatedError) Is(target error) bool { return target == ErrSaturated }
+
+// RetryAfter is a guess: nobody knows when there will be room.
+func (e *SaturatedError) RetryAfter() time.Duration { return refusalDelay }
+
+// RateLimitError refuses a call that would have to wait longer than it may. It matches ErrRateLimited.
+type RateLimitError struct {
+	Name  string        // of the limiter
+	After time.Duration // how long it would have had to wait
+}
+
+// Error names the limiter and the time.
+func (e *RateLimitError) Error() string {
+	return fmt.Sprintf("%q is rate limited, retry in %v", e.Name, e.After.Round(time.Millisecond))
+}
+
+// Is makes the error match ErrRateLimited.
+func (e *RateLimitError) Is(target error) bool { return target == ErrRateLimited }
+
+// RetryAfter is After.
+func (e *RateLimitError) RetryAfter() time.Duration { return e.After }
 
 // PanicError is a recovered panic: of a function that DoDetached or the breaker actor ran (Where is "call"), or of a
 // callback (Where is "Classify" or "OnTransition").

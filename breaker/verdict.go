@@ -83,13 +83,14 @@ func (b *Breaker) classify(err error) (v Verdict) {
 	return b.cfg.Classify(err)
 }
 
-// isRejection says whether err is a breaker's own refusal, its own or that of a breaker further down.
+// isRejection says whether err is a refusal of a guard: this breaker's own, or that of any guard further down.
 func isRejection(err error) bool {
 	if isLeaf(err) {
-		return err == ErrOpen || err == ErrHalfOpenLimit || err == ErrSaturated || err == ErrStopped
+		return err == ErrOpen || err == ErrHalfOpenLimit || err == ErrSaturated || err == ErrStopped ||
+			err == ErrRateLimited || err == ErrRegistryFull
 	}
-	return errors.Is(err, ErrOpen) || errors.Is(err, ErrHalfOpenLimit) ||
-		errors.Is(err, ErrSaturated) || errors.Is(err, ErrStopped)
+	return errors.Is(err, ErrOpen) || errors.Is(err, ErrHalfOpenLimit) || errors.Is(err, ErrSaturated) ||
+		errors.Is(err, ErrStopped) || errors.Is(err, ErrRateLimited) || errors.Is(err, ErrRegistryFull)
 }
 
 // isLeaf says whether err stands for nothing but itself, so that == does for errors.Is, at a tenth of its price.

@@ -16,6 +16,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/internal/hold"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -40,8 +41,10 @@ type replayer struct {
 	t       *testing.T
 	tree    *actors.Tree
 	events  *actors.Subscription
-	paths   map[string]string // by id
-	release chan struct{}     // lets the stubborn go at the end
+	paths   map[string]string  // by id
+	specs   map[string]otpNode // of supervisors, by id, as they are configured now
+	killed  []lost             // what was below a supervisor that was killed in this step
+	release chan struct{}      // lets the stubborn go at the end
 
 	mu    sync.Mutex
 	kinds map[string]string   // of workers, by id: the first registration wins
@@ -60,7 +63,7 @@ var (
 )
 
 func replay(t *testing.T, r recording) {
-	p := &replayer{t: t, paths: make(map[string]string), release: make(chan struct{}), kinds: make(map[string]string), fails: make(map[string]*failing)}
+	p := &replayer{t: t, paths: make(map[string]string), specs: make(map[string]otpNode), release: make(chan struct{}), kinds: make(map[string]string), fails: make(map[string]*failing)}
 	for _, f := range r.Scenario.Fail {
 		p.arm(f)
 	}
@@ -96,6 +99,7 @@ func describe(op otpOp) string {
 
 func (p *replayer) supervisor(n otpNode, parent string) actors.Supervisor {
 	path := p.enter(n, parent)
+	p.specs[n.ID] = n
 	intensity, period := 1, 5
 	if n.Intensity != nil {
 		intensity = *n.Intensity
@@ -104,8 +108,11 @@ func (p *replayer) supervisor(n otpNode, parent string) actors.Supervisor {
 		period = *n.Period
 	}
 	policy := strategies.MaxRestarts(intensity, time.Duration(period)*time.Second)
-	if intensity == 0 {
-		policy.MaxRestarts = strategies.NoRestarts
+	if intensity < 0 {
+		policy.MaxRestarts = intensity - 1 // ours has a meaning for -1
+	}
+	if period <= 0 {
+		policy.Window = -1 // and for 0
 	}
 	s := actors.Supervisor{ID: n.ID, Lifecycle: lifecycle(n)}
 	switch n.Strategy {
@@ -115,16 +122,45 @@ func (p *replayer) supervisor(n otpNode, parent string) actors.Supervisor {
 		s.Strategy = strategies.OneForAll(policy)
 	case "rest_for_one":
 		s.Strategy = strategies.RestForOne(policy)
+	case "simple_one_for_one":
+		s.Strategy = strategies.OneForOne(policy)
+		s.Template = p.template(n, path)
 	default:
-		p.t.Fatalf("strategy %q", n.Strategy)
+		s.Strategy = unknownStrategy{strategies.OneForOne(policy)}
 	}
-	s.AutoShutdown = map[string]actors.AutoShutdown{"": actors.AutoShutdownNever, "never": actors.AutoShutdownNever,
-		"any_significant": actors.AutoShutdownAny, "all_significant": actors.AutoShutdownAll}[n.AutoShutdown]
-	for _, c := range n.Children {
-		s.Children = append(s.Children, p.child(c, path))
+	s.AutoShutdown = word(n.AutoShutdown, map[string]actors.AutoShutdown{"": actors.AutoShutdownNever, "never": actors.AutoShutdownNever,
+		"any_significant": actors.AutoShutdownAny, "all_significant": actors.AutoShutdownAll}, 99)
+	if s.Template == nil {
+		for _, c := range n.Children {
+			s.Children = append(s.Children, p.child(c, path))
+		}
 	}
 	s.Init = func(context.Context) error { return p.fail(n.ID) }
 	return s
+}
+
+// template makes the template of a dynamic supervisor. OTP wants exactly one spec and finds that out when it runs; here the type says it, so any other
+// number becomes a pool of as many.
+func (p *replayer) template(n otpNode, path string) actors.Child {
+	if len(n.Children) == 1 {
+		return p.child(n.Children[0], path)
+	}
+	return actors.Pool(len(n.Children), actors.AgentSpec{ID: "many", Types: []string{"none"}, New: func() actors.AgentCode { return actors.AgentCode{} }})
+}
+
+// unknownStrategy stands for a strategy that OTP doesn't know. In Go a strategy is a value, so an unknown one can't be written; what can be is one with
+// a policy that no supervisor accepts.
+type unknownStrategy struct{ strategies.Strategy }
+
+func (unknownStrategy) Policy() strategies.RestartPolicy {
+	return strategies.RestartPolicy{WhenSpent: 99}
+}
+
+func word[T any](w string, known map[string]T, unknown T) T {
+	if v, ok := known[w]; ok {
+		return v
+	}
+	return unknown
 }
 
 func (p *replayer) child(n otpNode, parent string) actors.Child {
@@ -133,6 +169,12 @@ func (p *replayer) child(n otpNode, parent string) actors.Child {
 	}
 	p.enter(n, parent)
 	return actors.ActorSpec{ID: n.ID, Producer: func() actor.Actor { return &worker{p: p, id: n.ID} }, Lifecycle: lifecycle(n)}
+}
+
+// instance is what an instance of a template is called, which is also what start failures are armed by.
+func instance(ctx actor.Context) string {
+	id := ctx.Self().Id
+	return id[strings.LastIndexByte(id, '/')+1:]
 }
 
 func (p *replayer) enter(n otpNode, parent string) string {
@@ -151,7 +193,7 @@ func (p *replayer) enter(n otpNode, parent string) string {
 
 func lifecycle(n otpNode) actors.Lifecycle {
 	l := actors.Lifecycle{Significant: n.Significant}
-	l.Restart = map[string]actors.Restart{"": actors.Permanent, "permanent": actors.Permanent, "transient": actors.Transient, "temporary": actors.Temporary}[n.Restart]
+	l.Restart = word(n.Restart, map[string]actors.Restart{"": actors.Permanent, "permanent": actors.Permanent, "transient": actors.Transient, "temporary": actors.Temporary}, 99)
 	switch s := string(n.Shutdown); s {
 	case "":
 	case `"brutal_kill"`:
@@ -160,8 +202,8 @@ func lifecycle(n otpNode) actors.Lifecycle {
 		l.Shutdown = actors.NoLimit
 	default:
 		ms, err := strconv.Atoi(s)
-		if err != nil {
-			panic("shutdown " + s)
+		if err != nil || ms < 0 {
+			ms = -10
 		}
 		l.Shutdown = time.Duration(ms) * time.Millisecond
 	}
@@ -180,7 +222,7 @@ type exitOrder struct{ reason string }
 func (w *worker) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
-		if err := w.p.fail(w.id); err != nil {
+		if err := w.p.fail(instance(ctx)); err != nil {
 			actors.Exit(ctx, err)
 		}
 	case exitOrder:
@@ -243,6 +285,17 @@ func (p *replayer) fail(id string) error {
 func (p *replayer) start(root actors.Supervisor) otpStep {
 	p.events = actors.NewSubscription(1 << 16)
 	tree, err := actors.Start(context.Background(), root, actors.WithAbandonLimit(1<<20), actors.WithSubscription(p.events))
+	if fault := faultWord(err); fault != "" {
+		where := "start_spec "
+		switch {
+		case strings.HasPrefix(fault, "bad_start"):
+			where = ""
+		case strings.HasPrefix(fault, "invalid_"):
+			where = "supervisor_data "
+		}
+		// OTP's supervisor runs its callback and finds out then; here a bad spec starts nothing.
+		return otpStep{Result: "error " + where + fault, State: "dead", Events: []string{"init " + root.ID, "start_failed " + root.ID}}
+	}
 	if err != nil {
 		return otpStep{Result: "error " + startError(err), State: "dead", Events: p.collect()}
 	}
@@ -261,14 +314,13 @@ func (p *replayer) stop() otpStep {
 }
 
 func (p *replayer) step(op otpOp) otpStep {
+	p.killed = nil
 	result := p.do(op)
 	p.quiesce()
-	return otpStep{Result: result, Events: p.collect(), State: p.state()}
+	return otpStep{Result: result, Events: p.gather(p.collectEvents()), State: p.state()}
 }
 
 func (p *replayer) do(op otpOp) string {
-	ctx := context.Background()
-	child := p.paths[op.Sup] + "/" + op.ID
 	switch op.Op {
 	case "exit":
 		if !p.up(op.ID) {
@@ -277,10 +329,7 @@ func (p *replayer) do(op otpOp) string {
 		p.tree.ActorSystem().Root.Send(p.tree.PID(p.paths[op.ID]), exitOrder{op.Reason})
 		return "ok"
 	case "kill":
-		if !p.up(op.ID) || p.tree.Kill(p.paths[op.ID]) != nil {
-			return "noproc"
-		}
-		return "ok"
+		return p.kill(op.ID)
 	case "fail":
 		p.arm(op)
 		return "ok"
@@ -291,6 +340,27 @@ func (p *replayer) do(op otpOp) string {
 	if !p.up(op.Sup) {
 		return "noproc"
 	}
+	if op.Op == "batch" {
+		return p.batch(op)
+	}
+	return p.call(op)
+}
+
+// call makes one dynamic call.
+func (p *replayer) call(op otpOp) string {
+	ctx := context.Background()
+	child := p.paths[op.Sup] + "/" + op.ID
+	if op.Inst != "" {
+		child = p.paths[op.Sup] + "/" + op.Inst
+		p.mu.Lock()
+		p.paths[op.Inst] = child
+		if template := p.specs[op.Sup].Children; len(template) == 1 {
+			if _, known := p.kinds[op.Inst]; !known {
+				p.kinds[op.Inst] = p.kinds[template[0].ID]
+			}
+		}
+		p.mu.Unlock()
+	}
 	switch op.Op {
 	case "terminate_child":
 		return result(p.tree.TerminateChild(ctx, child))
@@ -300,20 +370,172 @@ func (p *replayer) do(op otpOp) string {
 		pid, err := p.tree.RestartChild(ctx, child)
 		return started(pid, err)
 	case "start_child":
+		if op.Inst != "" {
+			pid, err := p.tree.StartInstance(ctx, p.paths[op.Sup], op.Inst)
+			return started(pid, err)
+		}
 		pid, err := p.tree.StartChild(ctx, p.paths[op.Sup], p.child(*op.Spec, p.paths[op.Sup]))
 		return started(pid, err)
+	case "get_childspec":
+		return p.childSpec(child)
+	case "change":
+		return p.change(op)
 	case "count_children":
 		return p.count(op.Sup)
 	case "which":
-		return p.which(p.paths[op.Sup])
+		return p.which(p.paths[op.Sup], false)
 	default:
 		p.t.Fatalf("no such operation: %s", op.Op)
 		return ""
 	}
 }
 
+// kill kills a worker, or a supervisor and what is below it.
+func (p *replayer) kill(id string) string {
+	if !p.up(id) {
+		return "noproc"
+	}
+	if n, _ := p.tree.Node(p.paths[id]); n.Kind != actors.KindActor {
+		p.killed = append(p.killed, lost{n.Path, n.Incarnation, below(n, nil)})
+	}
+	if p.tree.Kill(p.paths[id]) != nil {
+		return "noproc"
+	}
+	return "ok"
+}
+
+// lost is a supervisor that was killed, with the incarnations that hung below it.
+type lost struct {
+	path        string
+	incarnation uint64
+	below       map[string]uint64
+}
+
+func below(n actors.NodeSnapshot, all map[string]uint64) map[string]uint64 {
+	if all == nil {
+		all = make(map[string]uint64)
+	}
+	for _, c := range n.Children {
+		all[c.Path] = c.Incarnation
+		below(c, all)
+	}
+	return all
+}
+
+// batch holds the supervisor still, lets workers end, queues calls, and lets it go.
+func (p *replayer) batch(op otpOp) string {
+	held, release := make(chan struct{}), make(chan struct{})
+	p.tree.ActorSystem().Root.Send(p.tree.PID(p.paths[op.Sup]), hold.Order{Held: held, Release: release})
+	<-held
+	for _, exit := range op.Exits {
+		if exit.Reason == "kill" {
+			p.kill(exit.ID)
+		} else if p.up(exit.ID) {
+			p.tree.ActorSystem().Root.Send(p.tree.PID(p.paths[exit.ID]), exitOrder{exit.Reason})
+		}
+		synctest.Wait()
+	}
+	results := make([]string, len(op.Then))
+	var calls sync.WaitGroup
+	for i, then := range op.Then {
+		if then.Sup == "" {
+			then.Sup = op.Sup
+		}
+		calls.Go(func() { results[i] = p.call(then) })
+		synctest.Wait() // it is queued
+	}
+	close(release)
+	calls.Wait()
+	return strings.Join(append([]string{"ok"}, results...), "; ")
+}
+
+// change reconfigures a live supervisor.
+func (p *replayer) change(op otpOp) string {
+	old := p.specs[op.Sup]
+	next := old
+	if op.Strategy != nil {
+		next.Strategy = *op.Strategy
+	}
+	if op.Intensity != nil {
+		next.Intensity = op.Intensity
+	}
+	if op.AutoShutdown != nil {
+		next.AutoShutdown = *op.AutoShutdown
+	}
+	if op.Children != nil {
+		next.Children = *op.Children
+		p.mu.Lock()
+		for _, c := range next.Children {
+			if c.Kind != "" {
+				p.kinds[c.ID] = c.Kind
+			}
+		}
+		p.mu.Unlock()
+	}
+	path := p.paths[op.Sup]
+	parent := strings.TrimSuffix(strings.TrimSuffix(path, op.Sup), "/")
+	err := p.tree.Reconfigure(context.Background(), path, p.supervisor(next, parent))
+	if err != nil {
+		p.specs[op.Sup] = old
+	}
+	switch fault := faultWord(err); fault {
+	case "":
+		return result(err)
+	case "bad_start_spec":
+		return "error ok" // so the recordings say it
+	default:
+		return "error " + fault
+	}
+}
+
+func (p *replayer) childSpec(path string) string {
+	spec, err := p.tree.ChildSpec(context.Background(), path)
+	if err != nil {
+		return result(err)
+	}
+	life, kind := actors.Lifecycle{}, "worker"
+	shutdown := "5000"
+	switch s := spec.(type) {
+	case actors.Supervisor:
+		life, kind, shutdown = s.Lifecycle, "supervisor", "infinity"
+	case actors.ActorSpec:
+		life = s.Lifecycle
+	}
+	switch life.Shutdown {
+	case 0:
+	case actors.BrutalKill:
+		shutdown = "brutal_kill"
+	case actors.NoLimit:
+		shutdown = "infinity"
+	default:
+		shutdown = strconv.FormatInt(life.Shutdown.Milliseconds(), 10)
+	}
+	restart := [...]string{"permanent", "transient", "temporary"}[life.Restart]
+	return fmt.Sprintf("ok restart=%s,significant=%v,shutdown=%s,type=%s", restart, life.Significant, shutdown, kind)
+}
+
+// faultWord is OTP's word for what is wrong with a spec.
+func faultWord(err error) string {
+	var spec *actors.SpecError
+	if !errors.As(err, &spec) {
+		return ""
+	}
+	for _, w := range [][2]string{
+		{"WhenSpent", "invalid_strategy"}, {"MaxRestarts", "invalid_intensity"}, {"Window", "invalid_period"}, {"AutoShutdown is", "invalid_auto_shutdown"},
+		{"Restart is", "invalid_restart_type"}, {"Shutdown is", "invalid_shutdown"}, {"used twice", "duplicate_child_name"}, {"Significant", "bad_combination"},
+		{"Template is", "bad_start_spec"}, {"pool of", "bad_start_spec"},
+	} {
+		if strings.Contains(spec.Error(), w[0]) {
+			return w[1]
+		}
+	}
+	return "unknown fault: " + spec.Error()
+}
+
 func (p *replayer) up(id string) bool {
+	p.mu.Lock()
 	path, ok := p.paths[id]
+	p.mu.Unlock()
 	if !ok || p.tree == nil {
 		return false
 	}
@@ -331,11 +553,14 @@ func started(pid *actor.PID, err error) string {
 func result(err error) string {
 	for refusal, name := range map[error]string{
 		actors.ErrAlreadyStarted: "already_started", actors.ErrAlreadyPresent: "already_present", actors.ErrRunning: "running",
-		actors.ErrRestarting: "restarting", actors.ErrNotFound: "not_found",
+		actors.ErrRestarting: "restarting", actors.ErrNotFound: "not_found", actors.ErrDynamic: "simple_one_for_one",
 	} {
 		if errors.Is(err, refusal) {
 			return "error " + name
 		}
+	}
+	if fault := faultWord(err); fault != "" {
+		return "error " + fault
 	}
 	switch {
 	case err == nil:
@@ -373,21 +598,26 @@ func (p *replayer) state() string {
 	case <-p.tree.Done():
 		return "dead"
 	default:
-		return p.which("root")
+		return p.which(p.tree.Snapshot().Path, true)
 	}
 }
 
-func (p *replayer) which(path string) string {
+// which lists the children of a supervisor, and those of supervisors among them if it is to be deep.
+func (p *replayer) which(path string, deep bool) string {
 	children, err := p.tree.Children(context.Background(), path)
 	if err != nil {
 		return "dead"
 	}
-	slices.Reverse(children)
+	if p.specs[path[strings.LastIndexByte(path, '/')+1:]].Strategy == "simple_one_for_one" {
+		slices.SortFunc(children, func(a, b actors.ChildInfo) int { return strings.Compare(a.ID, b.ID) })
+	} else {
+		slices.Reverse(children)
+	}
 	parts := make([]string, len(children))
 	for i, c := range children {
 		state := c.State.String()
-		if c.State == actors.ChildUp && c.Kind == actors.KindSupervisor {
-			state = p.which(path + "/" + c.ID)
+		if deep && c.State == actors.ChildUp && c.Kind == actors.KindSupervisor {
+			state = p.which(path+"/"+c.ID, true)
 		}
 		parts[i] = c.ID + "=" + state
 	}
@@ -399,6 +629,10 @@ func (p *replayer) quiesce() {
 	for synctest.Wait(); p.tree != nil && busy(p.tree.Snapshot()); synctest.Wait() {
 		time.Sleep(time.Millisecond)
 	}
+	if len(p.killed) > 0 {
+		time.Sleep(10 * time.Second) // what a killed supervisor left behind stops in order, within its shutdown times
+		synctest.Wait()
+	}
 }
 
 func busy(n actors.NodeSnapshot) bool {
@@ -409,22 +643,52 @@ func busy(n actors.NodeSnapshot) bool {
 	return slices.ContainsFunc(n.Children, busy)
 }
 
-// collect returns what happened since the last time, in the words of the recordings.
-func (p *replayer) collect() []string {
-	var lines []string
+// collectEvents returns what happened since the last time.
+func (p *replayer) collectEvents() []actors.Event {
+	var all []actors.Event
 	for {
 		select {
 		case e, ok := <-p.events.Events():
 			if !ok {
-				return lines
+				return all
 			}
-			if line := inWords(e); line != "" {
-				lines = append(lines, line)
-			}
+			all = append(all, e)
 		default:
-			return lines
+			return all
 		}
 	}
+}
+
+// collect returns it in the words of the recordings.
+func (p *replayer) collect() []string { return p.gather(p.collectEvents()) }
+
+// gather puts events into the words of the recordings. What is done by those below a killed supervisor happens while its own supervisor reacts
+// already: it goes directly behind the end of the killed one, as in the recordings.
+func (p *replayer) gather(events []actors.Event) []string {
+	var lines []string
+	behind := make([][]string, len(p.killed))
+	at := make([]int, len(p.killed))
+	for _, e := range events {
+		line := inWords(e)
+		if line == "" {
+			continue
+		}
+		if i := slices.IndexFunc(p.killed, func(l lost) bool { return l.below[e.Path] == e.Incarnation && e.Incarnation != 0 }); i >= 0 &&
+			(e.Kind == actors.Exited || e.Kind == actors.Failed) {
+			behind[i] = append(behind[i], line)
+			continue
+		}
+		lines = append(lines, line)
+		for i, l := range p.killed {
+			if e.Kind == actors.Exited && e.Path == l.path && e.Incarnation == l.incarnation {
+				at[i] = len(lines)
+			}
+		}
+	}
+	for i := len(behind) - 1; i >= 0; i-- {
+		lines = slices.Insert(lines, at[i], behind[i]...)
+	}
+	return lines
 }
 
 func inWords(e actors.Event) string {
@@ -459,6 +723,9 @@ func inWords(e actors.Event) string {
 			if outer := (*actors.StartError)(nil); errors.As(e.Err, &outer) && errors.As(outer.Err, &inner) {
 				class = "shutdown_failed_to_start_child:" + inner.Path[strings.LastIndexByte(inner.Path, '/')+1:]
 			}
+		}
+		if e.Group > 0 {
+			id = fmt.Sprintf("n=%d", e.Group)
 		}
 		return fmt.Sprintf("report %s %s %s %s", parent, e.Context, id, class)
 	default:

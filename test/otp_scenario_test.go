@@ -47,6 +47,16 @@ type otpOp struct {
 	Mode   string   `json:"mode"`
 	MS     int      `json:"ms"`
 	Spec   *otpNode `json:"spec"`
+	Inst   string   `json:"inst"` // of a dynamic supervisor
+
+	Exits []otpOp `json:"exits"` // batch: by themselves, one after the other, while the supervisor stands still
+	Then  []otpOp `json:"then"`  // batch: calls that are queued behind them
+
+	// change: the keys that are replaced
+	Strategy     *string    `json:"strategy"`
+	Intensity    *int       `json:"intensity"`
+	AutoShutdown *string    `json:"auto_shutdown"`
+	Children     *[]otpNode `json:"children"`
 }
 
 type otpStep struct {

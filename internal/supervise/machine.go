@@ -352,6 +352,9 @@ func (m *Machine) finish(results []Result) {
 	case groupStarting:
 		if f := m.started(results); f != nil {
 			m.report(StartError, f, Outcome{Crash, lastError(results)})
+			if t.child.state == Restarting {
+				t.child.state = Undefined // it hasn't been tried: now it waits for f
+			}
 			f.state, f.token = Restarting, m.next()
 			m.act(Again{f.ID, f.token})
 		}
