@@ -321,12 +321,6 @@ func (t *Tree) Stop(ctx context.Context) error {
 
 // settle waits, after the tree has ended, until what it ran beside its nodes has too.
 func (t *Tree) settle(ctx context.Context) {
-	orphans := make(chan struct{})
-	go func() { t.sequences.Wait(); close(orphans) }() // what a killed supervisor left is stopped in order, if need be until ctx ends
-	if !waitFor(orphans, -1, ctx.Done()) {
-		t.killOnce.Do(func() { close(t.killed) })
-		<-orphans
-	}
 	if t.logged != nil {
 		waitFor(t.logged, DefaultShutdown, ctx.Done()) // a handler that blocks is left to itself
 	}
@@ -371,7 +365,10 @@ func (t *Tree) topEnded(outcome) {
 			err = t.root.errorf(o.err)
 		}
 	}
-	t.end(err)
+	t.dispatcher.Schedule(func() {
+		t.sequences.Wait() // what a killed supervisor left is still being stopped, in order
+		t.end(err)
+	})
 }
 
 // end lets go of everything.
