@@ -1,6 +1,6 @@
 // Command bench measures MisterSmith side by side with others that do the same, and prints a table of medians and ratios.
 //
-//	go run . [-only supervision] [-rounds 5] [-full] [-json]
+//	go run . [-only supervision] [-case ask] [-rounds 5] [-full] [-json]
 //
 // Everything runs in one process, in rounds. A round takes every case once, in random order, and within a case every contender once,
 // in random order. A ratio is taken within a round, between two figures that were measured moments apart, and the median over the rounds is

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -34,7 +35,7 @@ type contender struct {
 	noAlloc bool         // part of the target: no allocations
 }
 
-// figure is what one measurement yields, for each operation.
+// figure is what one measurement yields, for each operation. allocs is NaN if it wasn't counted.
 type figure struct{ value, allocs float64 }
 
 // probe takes one measurement.
@@ -56,7 +57,7 @@ func (p *probe) time(n int, fn func()) {
 func (p *probe) occupy(n int, fn func()) {
 	before := settledMemory()
 	fn()
-	p.figure = figure{value: (settledMemory() - before) / float64(n)}
+	p.value = (settledMemory() - before) / float64(n)
 }
 
 // settledMemory is what is in use once the garbage is gone. Two collections empty sync.Pools, too.
@@ -74,8 +75,8 @@ func measure(benchmarks []benchmark, rounds int) []row {
 	for round := range rounds + 1 {
 		for _, b := range rand.Perm(len(benchmarks)) {
 			for _, c := range rand.Perm(len(benchmarks[b].contenders)) {
-				fmt.Fprintf(os.Stderr, "\r\x1b[Kround %d of %d: %s: %s", round, rounds, benchmarks[b].name, benchmarks[b].contenders[c].name)
-				var p probe
+				progress("round %d of %d: %s: %s", round, rounds, benchmarks[b].name, benchmarks[b].contenders[c].name)
+				p := probe{figure{allocs: math.NaN()}}
 				benchmarks[b].contenders[c].run(&p)
 				if round > 0 {
 					figures[[2]int{b, c}] = append(figures[[2]int{b, c}], p.figure)
@@ -83,7 +84,7 @@ func measure(benchmarks []benchmark, rounds int) []row {
 			}
 		}
 	}
-	fmt.Fprint(os.Stderr, "\r\x1b[K")
+	progress("")
 
 	var rows []row
 	for b, bench := range benchmarks {
@@ -100,6 +101,13 @@ func measure(benchmarks []benchmark, rounds int) []row {
 		}
 	}
 	return rows
+}
+
+// progress shows what is going on, if somebody is looking.
+func progress(format string, args ...any) {
+	if i, err := os.Stderr.Stat(); err == nil && i.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
+	}
 }
 
 func median(values []float64) float64 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"text/tabwriter"
 )
@@ -15,7 +16,7 @@ type row struct {
 	Peer    string   `json:"peer"`
 	Value   float64  `json:"ns"`     // an operation; bytes if Unit says so
 	Unit    unit     `json:"unit"`   // ns, or B
-	Allocs  float64  `json:"allocs"` // an operation
+	Allocs  *float64 `json:"allocs"` // an operation; nil if they weren't counted
 	Ratio   float64  `json:"ratio"`  // to the figure of Against, the median of the ratios within a round
 	Against string   `json:"against"`
 	Target  *float64 `json:"target,omitempty"` // what Ratio is to be at most
@@ -35,9 +36,12 @@ func newRow(b benchmark, c contender, against string, figures, baseline []figure
 		ratios = append(ratios, f.value/baseline[i].value)
 	}
 	r := row{Case: b.name, Peer: c.name, Unit: b.unit, Against: against, NoAlloc: c.noAlloc,
-		Value: median(values), Allocs: median(allocs), Ratio: median(ratios)}
+		Value: median(values), Ratio: median(ratios)}
+	if a := median(allocs); !math.IsNaN(a) {
+		r.Allocs = &a
+	}
 	if c.target != 0 {
-		met := r.Ratio <= c.target && (!c.noAlloc || r.Allocs <= allocTolerance)
+		met := r.Ratio <= c.target && (!c.noAlloc || r.Allocs != nil && *r.Allocs <= allocTolerance)
 		r.Target, r.Met = &c.target, &met
 	}
 	return r
@@ -68,9 +72,9 @@ func printTable(w io.Writer, rows []row) {
 		if r.Peer == r.Against {
 			ratio, to = "1", ""
 		}
-		allocs := fmt.Sprintf("%.2f", r.Allocs)
-		if r.Unit == bytes {
-			allocs = ""
+		allocs := ""
+		if r.Allocs != nil {
+			allocs = fmt.Sprintf("%.2f", *r.Allocs)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", title, r.Peer, r.figure(), allocs, ratio, to, r.verdict())
 	}

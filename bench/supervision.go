@@ -25,5 +25,6 @@ var supervision = part{"supervision", func(s size) ([]benchmark, []string, func(
 		otp.with(groupRestart(s, 1000), "group", 1000, groupCycles(s, 1000)),
 		otp.grown(growthWithSiblings(), fewSiblings, manySiblings, func(siblings int) []int { return []int{siblings, 0, measuredRestarts} }),
 		otp.grown(growthWithRestarts(s), 0, manyRestarts(s), func(before int) []int { return []int{1, before, measuredRestarts} }),
+		growthWithGroup(s),
 	}, notes, end
 }}

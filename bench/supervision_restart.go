@@ -106,16 +106,6 @@ func groupCycles(s size, members int) int { return max(s.of(3_000, 30_000)/membe
 // groupRestart: one of a group panics, and the whole group is restarted; until all have started, by child. Members crash in turn.
 func groupRestart(s size, members int) benchmark {
 	names := ids(members)
-	cycles := groupCycles(s, members)
-	measure := func(p *probe, up *countdown, crash func(child int)) {
-		p.time(cycles*members, func() {
-			for i := range cycles {
-				up.left.Store(int64(members))
-				crash((i * 7) % members)
-				up.wait()
-			}
-		})
-	}
 	b := benchmark{fmt.Sprintf("group restart of %d, a child", members), nanoseconds, proto, []contender{
 		{name: proto, run: func(p *probe) {
 			up := newCountdown(members)
@@ -123,21 +113,36 @@ func groupRestart(s size, members int) benchmark {
 			defer f.stop()
 			up.wait()
 			root := f.system.Root
-			measure(p, up, func(i int) { root.Send(f.children[i], theBoom) })
+			groupCrashes(p, groupCycles(s, members), members, up, func(i int) { root.Send(f.children[i], theBoom) })
 		}},
-		{name: ours, run: func(p *probe) {
-			up := newCountdown(members)
-			tree := mustStart(actors.Supervisor{ID: "root", Strategy: oneForAll(), Children: children(names, 0, func() actor.Actor { return &subject{started: up.tick} })})
-			defer mustStop(tree)
-			up.wait()
-			to, root := pids(tree, names), tree.ActorSystem().Root
-			measure(p, up, func(i int) { root.Send(to[i], theBoom) })
-		}},
+		{name: ours, run: ourGroup(s, members)},
 	}}
 	if members == 100 {
 		b.contenders[1].target = 1.5
 	}
 	return b
+}
+
+func ourGroup(s size, members int) func(*probe) {
+	names := ids(members)
+	return func(p *probe) {
+		up := newCountdown(members)
+		tree := mustStart(actors.Supervisor{ID: "root", Strategy: oneForAll(), Children: children(names, 0, func() actor.Actor { return &subject{started: up.tick} })})
+		defer mustStop(tree)
+		up.wait()
+		to, root := pids(tree, names), tree.ActorSystem().Root
+		groupCrashes(p, groupCycles(s, members), members, up, func(i int) { root.Send(to[i], theBoom) })
+	}
+}
+
+func groupCrashes(p *probe, cycles, members int, up *countdown, crash func(child int)) {
+	p.time(cycles*members, func() {
+		for i := range cycles {
+			up.left.Store(int64(members))
+			crash((i * 7) % members)
+			up.wait()
+		}
+	})
 }
 
 // noGrowth is how much dearer a restart may be and still count as the same: caches and noise.
@@ -171,6 +176,15 @@ func growthWithRestarts(s size) benchmark {
 		{name: ours + among(many), target: noGrowth, run: ourRestarts(1, many)},
 		{name: proto + among(few), run: protoRestarts(1, few)},
 		{name: proto + among(many), against: proto + among(few), run: protoRestarts(1, many)},
+	}}
+}
+
+// growthWithGroup: what a child costs in the restart of a small and of a large group.
+func growthWithGroup(s size) benchmark {
+	few, many := 10, 1000
+	return benchmark{"restart in a group, a child", nanoseconds, ours + among(few), []contender{
+		{name: ours + among(few), run: ourGroup(s, few)},
+		{name: ours + among(many), target: noGrowth, run: ourGroup(s, many)},
 	}}
 }
 

@@ -243,9 +243,10 @@ func (b *Breaker) period() *period {
 func (b *Breaker) advance(from *period, s step) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.current.Load() == from {
-		b.move(from, s)
+	if b.current.Load() != from || s.counted && !from.seal(b.cfg.FailureThreshold) {
+		return
 	}
+	b.move(from, s)
 }
 
 func (b *Breaker) newPeriod(s State, gen uint64, since time.Time) *period {

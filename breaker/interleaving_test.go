@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -99,8 +98,7 @@ func (s *sequential) String() string {
 type thread struct {
 	program []operation
 	at      int
-	rest    func()   // what is left of the present operation, nil if nothing is
-	opening bool     // the breaker: decided, not done
+	rest    func() // what is left of the present operation, nil if nothing is
 	permit  Permit
 	held    ticket
 	history []performed
@@ -123,7 +121,7 @@ func (t *thread) step(b *Breaker, now int) {
 		t.rest = t.begin(b, op)
 	} else {
 		t.rest()
-		t.rest, t.opening = nil, false
+		t.rest = nil
 	}
 	if t.rest == nil {
 		t.at++
@@ -156,7 +154,6 @@ func (t *thread) begin(b *Breaker, op operation) (rest func()) {
 			b.settleProbe(t.permit, op.verdict, false, nil)
 		case p.state == Closed:
 			if next := p.tally(&b.cfg, op.verdict, false, 0, nil); next.to != Closed {
-				t.opening = true
 				return func() { b.advance(p, next) }
 			}
 		}
@@ -171,12 +168,10 @@ func (t *thread) begin(b *Breaker, op operation) (rest func()) {
 	return nil
 }
 
-// ready is whose turn it may be. Between the count that opens the breaker and the opening there is no time to speak of:
-// the clock does not move on by a reset timeout there.
+// ready is whose turn it may be.
 func ready(threads []*thread) (turns []int) {
-	opening := slices.ContainsFunc(threads, func(t *thread) bool { return t.opening })
 	for i, t := range threads {
-		if !t.finished() && !(opening && t.program[t.at] == elapse) {
+		if !t.finished() {
 			turns = append(turns, i)
 		}
 	}

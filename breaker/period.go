@@ -43,28 +43,74 @@ type step struct {
 	trip     time.Duration // to Open: for how long
 	reopened uint32        // to Open
 	cause    error
+	counted  bool // to Open from Closed: if it is the last straw, which is found out by seal
 }
 
-// tally counts a verdict in a closed period and says what follows. It is the one part of the state machine that runs
-// without a lock: several may find at once that the breaker has to open, and the first to get the lock opens it.
+// tally counts a verdict in a closed period and says what follows: without a lock, but for the failure that is the last
+// straw. That one is not counted here; it opens the breaker by seal, under the lock, if it still is the last straw there.
 func (p *period) tally(cfg *Config, v Verdict, isSlow bool, now time.Duration, cause error) step {
 	if v == Ignore {
 		return step{to: Closed}
 	}
-	opens := false
+	s := step{to: Closed, cause: cause}
 	if v != Success {
-		n := p.failures.Add(1)
-		opens = v.tripTime() > 0 || cfg.FailureThreshold > 0 && n >= cfg.FailureThreshold
+		if v.tripTime() > 0 {
+			s.to = Open
+		} else if !p.count(cfg.FailureThreshold) {
+			s.to, s.counted = Open, true
+		}
 	} else if p.failures.Load() != 0 {
-		p.failures.Store(0)
+		p.forgive(cfg.FailureThreshold)
 	}
 	if p.window != nil && p.window.add(markOf(v, isSlow), now) {
-		opens = true
+		s.to, s.counted = Open, false
 	}
-	if !opens {
-		return step{to: Closed}
+	if s.to == Open {
+		s.trip = openTime(cfg, v, 0)
 	}
-	return step{to: Open, trip: openTime(cfg, v, 0), cause: cause}
+	return s
+}
+
+// count counts a failure, unless it would be the last straw.
+func (p *period) count(threshold uint32) bool {
+	for {
+		n := p.failures.Load()
+		if threshold > 0 && n+1 >= threshold {
+			return false
+		}
+		if p.failures.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// seal counts a failure that may be the last straw, and says whether it is. The caller holds Breaker.mu and opens the
+// breaker then. No success undoes a count that is sealed.
+func (p *period) seal(threshold uint32) bool {
+	for {
+		if p.count(threshold) {
+			return false
+		}
+		if p.failures.CompareAndSwap(threshold-1, threshold) {
+			return true
+		}
+	}
+}
+
+// forgive starts the count again. One that is sealed stays, and the caller waits until the breaker is open: else others
+// could be admitted by a closed breaker after this success, and it would open on failures from before.
+func (p *period) forgive(threshold uint32) {
+	for {
+		n := p.failures.Load()
+		if threshold > 0 && n >= threshold {
+			p.breaker.mu.Lock()
+			p.breaker.mu.Unlock() //nolint:staticcheck // waited for, not guarded
+			return
+		}
+		if p.failures.CompareAndSwap(n, 0) {
+			return
+		}
+	}
 }
 
 // judge counts a verdict in a half-open period and says what follows. The caller holds Breaker.mu and has taken the probe

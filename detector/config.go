@@ -69,13 +69,13 @@ func (c Config) Validate() error {
 		checkDuration("AcceptablePause", c.AcceptablePause),
 	}
 	if math.IsNaN(c.Threshold) || c.Threshold < 0 || c.Threshold > maxThreshold {
-		faults = append(faults, fmt.Errorf("Threshold is %v: must be between 0 (default) and %v", c.Threshold, maxThreshold))
+		faults = append(faults, fmt.Errorf("field Threshold is %v: must be between 0 (default) and %v", c.Threshold, maxThreshold))
 	}
 	if c.Window < 0 || c.Window > maxWindow {
-		faults = append(faults, fmt.Errorf("Window is %d: must be between 0 (default) and %d", c.Window, maxWindow))
+		faults = append(faults, fmt.Errorf("field Window is %d: must be between 0 (default) and %d", c.Window, maxWindow))
 	}
 	if c.Curve > Logistic {
-		faults = append(faults, fmt.Errorf("Curve is %d: must be Normal or Logistic", c.Curve))
+		faults = append(faults, fmt.Errorf("field Curve is %d: must be Normal or Logistic", c.Curve))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("detector: invalid config: %w", err)

@@ -76,7 +76,7 @@ func (o Options) faults() error {
 	var faults []error
 	within := func(field string, value, low, high int) {
 		if value < low || value > high {
-			faults = append(faults, fmt.Errorf("Options.%s is %d: it must be %d to %d", field, value, low, high))
+			faults = append(faults, fmt.Errorf("field Options.%s is %d: it must be %d to %d", field, value, low, high))
 		}
 	}
 	within("Capacity", o.Capacity, 1, math.MaxInt32)
@@ -85,15 +85,15 @@ func (o Options) faults() error {
 	within("Quarantine", o.Quarantine, 1, math.MaxInt32)
 	for _, name := range slices.Sorted(maps.Keys(o.PerType)) {
 		if err := validName("task type", name); err != nil {
-			faults = append(faults, fmt.Errorf("Options.PerType: %w", err))
+			faults = append(faults, fmt.Errorf("field Options.PerType: %w", err))
 		}
 		within(fmt.Sprintf("PerType[%q]", name), o.PerType[name], 1, math.MaxInt32)
 	}
 	if o.AttemptTimeout < 0 {
-		faults = append(faults, fmt.Errorf("Options.AttemptTimeout is %v: it must not be negative", o.AttemptTimeout))
+		faults = append(faults, fmt.Errorf("field Options.AttemptTimeout is %v: it must not be negative", o.AttemptTimeout))
 	}
 	if err := o.RetryBackoff.faults(); err != nil {
-		faults = append(faults, fmt.Errorf("Options.RetryBackoff: %w", err))
+		faults = append(faults, fmt.Errorf("field Options.RetryBackoff: %w", err))
 	}
 	return errors.Join(faults...)
 }

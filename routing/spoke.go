@@ -73,22 +73,22 @@ func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
 func (spec SpokeSpec) faults() error {
 	var faults []error
 	if spec.ID.Path == "" {
-		faults = append(faults, errors.New("ID.Path is empty"))
+		faults = append(faults, errors.New("field ID.Path is empty"))
 	}
 	if len(spec.Types) == 0 {
-		faults = append(faults, errors.New("Types is empty: name at least one task type"))
+		faults = append(faults, errors.New("field Types is empty: name at least one task type"))
 	}
 	faults = append(faults, validNames("task type", spec.Types))
 	for i, name := range spec.Types {
 		if slices.Contains(spec.Types[:i], name) {
-			faults = append(faults, fmt.Errorf("Types has %q twice", name))
+			faults = append(faults, fmt.Errorf("field Types has %q twice", name))
 		}
 	}
 	if spec.Credits < 0 {
-		faults = append(faults, fmt.Errorf("Credits is %d: it must not be negative", spec.Credits))
+		faults = append(faults, fmt.Errorf("field Credits is %d: it must not be negative", spec.Credits))
 	}
 	if spec.Deliver == nil {
-		faults = append(faults, errors.New("Deliver is nil"))
+		faults = append(faults, errors.New("field Deliver is nil"))
 	}
 	return errors.Join(faults...)
 }

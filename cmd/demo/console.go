@@ -41,7 +41,7 @@ func newLogger(w io.Writer, getenv func(string) string) *slog.Logger {
 	if f, ok := w.(*os.File); ok {
 		colour = term.IsTerminal(int(f.Fd())) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: slog.LevelInfo, TimeFormat: "15:04:05.000", NoColor: !colour}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: slog.LevelInfo, TimeFormat: "15:04:05.000", NoColor: !colour}))
 }
 
 func (c *console) begin(cfg config, in *source.Input) {

@@ -123,7 +123,7 @@ func (w *world) carryOut(a supervise.Action) {
 		w.say("cancel %s", a.ID)
 		delete(w.waits, a.ID)
 	case supervise.Again:
-		w.retries = append(w.retries, supervise.Retry{ID: a.ID, Token: a.Token})
+		w.retries = append(w.retries, supervise.Retry(a))
 	case supervise.Report:
 		w.say("%s %s", contexts[a.Context], a.ID)
 	case supervise.GroupRestart:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -13,8 +12,7 @@ import (
 // goCommandTimeout bounds the question to the go command.
 const goCommandTimeout = 10 * time.Second
 
-// goroots lists where Go may be installed, best first: what the go command says, the environment, and where the
-// binary was built. None is promised to exist.
+// goroots lists where Go may be installed, best first: what the go command says, and the environment. None is promised to exist.
 func goroots(ctx context.Context) []string {
 	var roots []string
 	add := func(root string) {
@@ -24,7 +22,6 @@ func goroots(ctx context.Context) []string {
 	}
 	add(askGo(ctx))
 	add(os.Getenv("GOROOT"))
-	add(runtime.GOROOT())
 	return roots
 }
 
