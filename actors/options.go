@@ -2,6 +2,7 @@ package actors
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -18,6 +19,7 @@ type options struct {
 	policies     map[Kind]strategies.RestartPolicy
 	abandonLimit int
 	hub          routing.Options
+	storm        storm
 
 	subscriptions []*Subscription
 }
@@ -42,6 +44,12 @@ func WithPolicy(k Kind, p strategies.RestartPolicy) Option {
 
 // WithAbandonLimit is how many abandoned goroutines the tree bears before it stops with ErrAbandoned. The default is DefaultAbandonLimit.
 func WithAbandonLimit(n int) Option { return func(o *options) { o.abandonLimit = n } }
+
+// WithRestartRate is a budget of restarts for the whole tree, against storms that many supervisors are in at once: so many in so long, and as many at
+// a stretch. Beyond it restarts are not refused but put off, each supervisor's own budget apart. What is healthy goes on. Without it there is none.
+func WithRestartRate(restarts int, per time.Duration) Option {
+	return func(o *options) { o.storm = storm{restarts, per} }
+}
 
 // WithHub configures the hub that routes the tree's tasks. Its OnEvent is called besides the tree's own events.
 func WithHub(h routing.Options) Option { return func(o *options) { o.hub = h } }

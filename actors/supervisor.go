@@ -164,7 +164,9 @@ func (s *supervisor) boot() {
 	}
 	s.in.publish(Event{Kind: Starting, Cause: s.in.cause})
 	s.in.node.revive()
-	s.machine = supervise.New(s.spec.machine())
+	config := s.spec.machine()
+	config.Throttle = s.in.node.tree.throttle(s.in.node.kind)
+	s.machine = supervise.New(config)
 	s.step(supervise.Boot{})
 }
 

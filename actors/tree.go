@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"golang.org/x/time/rate"
 
 	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/routing"
@@ -28,6 +29,8 @@ type Tree struct {
 	cancel     context.CancelFunc
 	bus        bus
 	leftovers  leftovers
+	desk       desk
+	restarts   *rate.Limiter // of the whole tree; nil for no limit
 
 	top  *node // the hidden supervisor of the root and the tree's own nodes
 	root *node
@@ -80,6 +83,9 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 	}
 	c := compiler{policy: func(k Kind) strategies.RestartPolicy { return o.policies[k] }}
 	root.compile(&c, "")
+	if !o.storm.isNone() && (o.storm.restarts < 1 || o.storm.per <= 0) {
+		c.fault("WithRestartRate", "%d in %s, must be at least 1 in a positive time", o.storm.restarts, o.storm.per)
+	}
 	if o.abandonLimit < 0 {
 		c.fault("WithAbandonLimit", "%d, must be at least 0", o.abandonLimit)
 	}
@@ -96,7 +102,10 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 		return nil, err
 	}
 
-	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node), done: make(chan struct{}), killed: make(chan struct{})}
+	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots}}
+	if !o.storm.isNone() {
+		t.restarts = o.storm.limiter()
+	}
 	t.context, t.cancel = context.WithCancel(context.Background())
 	if err := t.openHub(c.out[0]); err != nil {
 		o.endSubscriptions()
@@ -389,6 +398,9 @@ func (t *Tree) end(err error) {
 	l.mu.Unlock()
 	t.bus.close()
 	t.dispatcher.close()
+	if t.system != nil {
+		t.desk.close(t.system)
+	}
 	if t.options.system == nil && t.system != nil {
 		t.system.Shutdown()
 	}

@@ -248,6 +248,7 @@ func overtakes(op performed, threads []*thread, at []int) bool {
 // scenario is where the machine stands when the goroutines begin.
 type scenario struct {
 	name  string
+	deep  bool // worth three whole calls, many thousand orders
 	setUp func(*Breaker, *sequential)
 }
 
@@ -309,12 +310,12 @@ func runAll(t *testing.T, from scenario, programs [][]operation) (runs int) {
 }
 
 var scenarios = []scenario{
-	{"closed", func(*Breaker, *sequential) {}},
-	{"closed after a failure", onBoth(acquire, done(Failure))},
-	{"open", onBoth(acquire, done(Failure), acquire, done(Failure))},
-	{"half-open", onBoth(acquire, done(Failure), acquire, done(Failure), elapse)},
-	{"half-open after a success", onBoth(acquire, done(Failure), acquire, done(Failure), elapse, acquire, done(Success))},
-	{"closed again", onBoth(acquire, done(Failure), acquire, done(Failure), elapse, acquire, done(Success), acquire, done(Success))},
+	{"closed", false, func(*Breaker, *sequential) {}},
+	{"closed after a failure", true, onBoth(acquire, done(Failure))},
+	{"open", false, onBoth(acquire, done(Failure), acquire, done(Failure))},
+	{"half-open", false, onBoth(acquire, done(Failure), acquire, done(Failure), elapse)},
+	{"half-open after a success", true, onBoth(acquire, done(Failure), acquire, done(Failure), elapse, acquire, done(Success))},
+	{"closed again", false, onBoth(acquire, done(Failure), acquire, done(Failure), elapse, acquire, done(Success), acquire, done(Success))},
 }
 
 func TestAllOrdersOfThreeCalls(t *testing.T) {
@@ -326,7 +327,7 @@ func TestAllOrdersOfThreeCalls(t *testing.T) {
 				for j, v2 := range verdicts[i:] { // goroutines are alike: each set of verdicts once
 					runs += runAll(t, from, [][]operation{{acquire, done(v1)}, {acquire, done(v2)}, {acquire}})
 					for _, v3 := range verdicts[i+j:] {
-						if v1 != v2 || v2 != v3 {
+						if from.deep && (v1 != v2 || v2 != v3) {
 							runs += runAll(t, from, [][]operation{{acquire, done(v1)}, {acquire, done(v2)}, {acquire, done(v3)}})
 						}
 					}

@@ -75,6 +75,7 @@ func TestEndOfAnOrphanIsNotTheStatusOfItsNode(t *testing.T) {
 // An agent whose earlier life is still finishing its task may be started anew under its name.
 func TestAgentJoinsWhileAnOrphanOfItsNameIsStillThere(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Minute) }) // until it is done
 		work := routing.NewType[int, int]("work")
 		tree := start(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(strategies.AlwaysRestart()), Children: []actors.Child{
 			actors.Supervisor{ID: "sup", Children: []actors.Child{
@@ -111,7 +112,9 @@ func TestAgentJoinsWhileAnOrphanOfItsNameIsStillThere(t *testing.T) {
 // Whoever watches a node far below hears that it is gone with the supervisor above it.
 func TestWatchersHearOfTheEndOfASupervisorAbove(t *testing.T) {
 	ends := map[string]func(t *testing.T, tree *actors.Tree){
-		"terminate": func(t *testing.T, tree *actors.Tree) { require.NoError(t, tree.TerminateChild(t.Context(), "root/sup")) },
+		"terminate": func(t *testing.T, tree *actors.Tree) {
+			require.NoError(t, tree.TerminateChild(t.Context(), "root/sup"))
+		},
 		"it gives up, and isn't restarted": func(t *testing.T, tree *actors.Tree) {
 			for range 4 {
 				send(tree, "root/sup/inner/a", do(crash))

@@ -35,6 +35,7 @@ type Config struct {
 	Children     []Spec // in start order
 	Template     *Spec  // of a dynamic supervisor, which begins without children; nil for any other
 	Random       func() float64
+	Throttle     func(now time.Time) time.Duration // how long a restart has to wait for the sake of the whole tree; nil for not at all
 	Data         any // the owner's; it comes back in Reconfigured
 }
 
@@ -45,6 +46,7 @@ type Machine struct {
 	budget   *strategies.Budget
 	auto     AutoShutdown
 	random   func() float64
+	throttle func(time.Time) time.Duration
 	template *Spec
 	alone    bool // the strategy never takes siblings along
 
@@ -99,6 +101,7 @@ func New(c Config) *Machine {
 		budget:   strategies.NewBudget(c.Policy.MaxRestarts, c.Policy.Window),
 		auto:     c.AutoShutdown,
 		random:   c.Random,
+		throttle: c.Throttle,
 		template: c.Template,
 		byID:     make(map[string]*child, len(c.Children)),
 	}
@@ -324,7 +327,11 @@ func (m *Machine) delay(c *child) time.Duration {
 	if m.alone {
 		s = &c.streak
 	}
-	return m.policy.Backoff.Delay(s.next(m.now, m.policy.Backoff.QuietTime()), m.random())
+	delay := m.policy.Backoff.Delay(s.next(m.now, m.policy.Backoff.QuietTime()), m.random())
+	if m.throttle != nil {
+		delay = max(delay, m.throttle(m.now))
+	}
+	return delay
 }
 
 // finish takes the results of the sequence that was being carried out.
