@@ -13,8 +13,9 @@ import (
 // phase of an incarnation.
 //
 //	starting ──▶ up ──▶ stopping ──▶ ended
-//	    └──────────────────┘  ▲
-//	a fence goes from anywhere to ended
+//	    └─ it fails ───────▲
+//
+// A fence leads from anywhere to ended, at once.
 type phase uint8
 
 const (
@@ -77,11 +78,13 @@ type incarnation struct {
 	deadline  *time.Timer // for an end that nobody ordered
 }
 
-// todo are steps that the mailbox takes before it handles messages.
+// todo are steps of the mailbox. All but the first two are noted in the record, and come before any message.
 type todo uint8
 
 const (
-	toStop   todo = 1 << iota // begin to stop
+	toRest   todo = 0         // there is nothing to do
+	toHandle todo = 1 << iota // a message
+	toStop                    // begin to stop
 	toFinish                  // drained: stop the actor
 	toForce                   // a hook failed while stopping: end without it
 	toClean                   // fenced off: let go of what it holds
@@ -222,11 +225,10 @@ func (in *incarnation) batch() (idle bool) {
 	for n := 1; ; n++ {
 		step, m := in.next()
 		switch message = m; step {
-		case 0:
-			if m == nil {
-				complete = true
-				return true
-			}
+		case toRest:
+			complete = true
+			return true
+		case toHandle:
 			in.handle(m)
 		case toStop:
 			if in.body == nil || in.body.drain(in.reason()) {
@@ -268,13 +270,13 @@ func (in *incarnation) next() (todo, any) {
 		}
 	}
 	if in.control.Len() > 0 {
-		return 0, in.control.Pop()
+		return toHandle, in.control.Pop()
 	}
 	if in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
-		return 0, r.pop()
+		return toHandle, r.pop()
 	}
 	in.scheduled = false
-	return 0, nil
+	return toRest, nil
 }
 
 // controlMessage is implemented by messages of ours that go to the body through the control queue, ahead of user messages.
@@ -516,7 +518,12 @@ func (in *incarnation) drained() {
 // halt stops the protoactor actor: Stopping, then its children, then Stopped.
 func (in *incarnation) halt() {
 	in.halted = true
-	in.invoker.InvokeSystemMessage(stopMessage)
+	in.node.ref.mu.Lock()
+	invoker := in.invoker
+	in.node.ref.mu.Unlock()
+	if invoker != nil { // else it was never spawned
+		invoker.InvokeSystemMessage(stopMessage)
+	}
 }
 
 // force goes on with a stop that a failing hook cut short: protoactor has got as far as that hook and no further.
@@ -546,9 +553,7 @@ func (in *incarnation) clean() {
 			in.node.tree.system.ProcessRegistry.Remove(in.pid)
 		}
 	}()
-	if in.invoker != nil {
-		in.halt()
-	}
+	in.halt()
 }
 
 func (in *incarnation) registered() bool {

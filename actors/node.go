@@ -106,7 +106,9 @@ func (n *node) policyFor(k Kind) strategies.RestartPolicy { return n.tree.option
 
 // ended notes the end of an incarnation that was told of with event seq. The caller holds ref.mu.
 func (n *node) ended(in *incarnation, seq uint64) {
-	n.lastExit = exitRecord{in.number, in.outcome, in.abandoned, seq}
+	if in.number > n.lastExit.incarnation { // else an orphan that outlived its successor
+		n.lastExit = exitRecord{in.number, in.outcome, in.abandoned, seq}
+	}
 	if in.wasUp && in.outcome.class.Abnormal() && !in.ordered {
 		n.failed(in.number, in.outcome, seq)
 	}

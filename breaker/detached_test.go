@@ -26,7 +26,7 @@ func TestDetachedValueAndError(t *testing.T) {
 			b := newBreaker(t, breaker.Config{OperationTimeout: timeout, FailureThreshold: 1})
 			v, err := breaker.DoDetached(context.WithValue(t.Context(), key{}, "task 7"), b, func(ctx context.Context) (string, error) {
 				a, ok := breaker.Admitted(ctx)
-				return fmt.Sprint(ctx.Value(key{}), a.State, ok), nil
+				return fmt.Sprintf("%v %v %v", ctx.Value(key{}), a.State, ok), nil
 			})
 			require.NoError(t, err)
 			assert.Equal(t, "task 7 closed true", v)

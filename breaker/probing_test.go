@@ -2,6 +2,7 @@ package breaker_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +14,12 @@ import (
 
 func TestProbeClosesTheBreakerWithoutACall(t *testing.T) { // case 23: nobody routes calls to it any more
 	synctest.Test(t, func(t *testing.T) {
-		up, asked := false, 0
+		var up atomic.Bool
+		var asked atomic.Int32
 		var heard log
 		b := newBreaker(t, breaker.Config{OnTransition: heard.add, Probe: func(context.Context) error {
-			asked++
-			if !up {
+			asked.Add(1)
+			if !up.Load() {
 				return errDown
 			}
 			return nil
@@ -26,12 +28,12 @@ func TestProbeClosesTheBreakerWithoutACall(t *testing.T) { // case 23: nobody ro
 		time.Sleep(3*reset + time.Second)
 		synctest.Wait()
 		assert.Equal(t, breaker.Open, b.State(), "still down")
-		assert.Equal(t, 3, asked, "once a half-open period")
-		up = true
+		assert.EqualValues(t, 3, asked.Load(), "once a half-open period")
+		up.Store(true)
 		time.Sleep(reset)
 		synctest.Wait()
 		assert.Equal(t, breaker.Closed, b.State())
-		assert.Equal(t, 3+toClose, asked)
+		assert.EqualValues(t, 3+toClose, asked.Load())
 		requireDense(t, heard.all())
 	})
 }

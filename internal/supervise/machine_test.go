@@ -15,19 +15,25 @@ import (
 
 // world is the owner of a machine, played by a test: it carries out what the machine orders and writes it down in words.
 type world struct {
-	machine *supervise.Machine
-	now     time.Time
-	numbers map[string]uint64 // the last incarnation of each child
-	broken  map[string]bool   // children whose start fails
-	ignored map[string]bool   // children that ask not to be run
-	held    bool              // sequences aren't answered by themselves
-	pending *supervise.Done   // the answer that is held back
-	waits   map[string]supervise.Due
-	retries []supervise.Retry
-	log     []string
+	machine  *supervise.Machine
+	now      time.Time
+	numbers  map[string]uint64 // the last incarnation of each child
+	broken   map[string]bool   // children whose start fails
+	ignored  map[string]bool   // children that ask not to be run
+	held     bool              // sequences aren't answered by themselves
+	pending  *supervise.Done   // the answer that is held back
+	waits    map[string]supervise.Due
+	retries  []supervise.Retry
+	replies  []supervise.Answer
+	quit     *supervise.Quit
+	together bool // the last stop was one of all at once
+	log      []string
 }
 
-var errStart = errors.New("cannot start")
+var (
+	errStart    = errors.New("cannot start")
+	errNoAnswer = errors.New("no answer, or more than one")
+)
 
 func newWorld(c supervise.Config) *world {
 	c.Policy = c.Policy.WithDefaults()
@@ -109,6 +115,7 @@ func (w *world) carryOut(a supervise.Action) {
 		w.pending = d
 	case supervise.Stop:
 		d := &supervise.Done{Sequence: a.Sequence}
+		w.together = a.Together
 		for _, t := range a.Targets {
 			w.say("stop %s", t.ID)
 			d.Results = append(d.Results, supervise.Result{ID: t.ID, Outcome: supervise.Outcome{Class: supervise.Shutdown}})
@@ -130,11 +137,15 @@ func (w *world) carryOut(a supervise.Action) {
 		w.say("group of %d", a.Size)
 	case supervise.Drop:
 		w.say("drop %s", a.ID)
+	case supervise.Reconfigured:
+		w.say("reconfigured %v", a.Data)
 	case supervise.Reply:
+		w.replies = append(w.replies, a.Answer)
 		w.say("reply %v", a.To)
 	case supervise.Ready:
 		w.say("ready")
 	case supervise.Quit:
+		w.quit = &a
 		w.say("quit")
 	}
 }
