@@ -367,9 +367,10 @@ func (in *incarnation) resume() {
 	r := &in.node.ref
 	r.mu.Lock()
 	in.suspended = false
+	in.publish(Event{Kind: Resumed, Err: in.outcome.err, Message: in.message})
+	in.outcome, in.message = outcome{}, nil
 	claimed := r.wake()
 	r.mu.Unlock()
-	in.publish(Event{Kind: Resumed, Err: in.reason().err})
 	claimed.schedule()
 }
 
@@ -589,6 +590,7 @@ func (in *incarnation) end() {
 	if in.deadline != nil {
 		in.deadline.Stop()
 	}
+	n.tree.lingered(in)
 	var seq uint64
 	if in.wasUp {
 		seq = in.publish(Event{Kind: Exited, Cause: in.cause, Class: in.outcome.class, Err: in.outcome.err, Message: in.message})

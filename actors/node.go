@@ -79,6 +79,7 @@ func (n *node) respec(spec *nodeSpec) {
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
 	n.ref.capacity, n.ref.overflow = spec.life.Queue, spec.life.Overflow
+	n.ref.admit()
 }
 
 // errorf wraps err with the path of the node.
@@ -207,15 +208,40 @@ func (n *node) offspring() []*node {
 	return slices.SortedFunc(maps.Values(n.children), func(a, b *node) int { return cmp.Compare(a.place, b.place) })
 }
 
-// revive puts the static children of a supervisor in place again, whatever became of them under an earlier incarnation.
-func (n *node) revive() {
-	n.ref.mu.Lock()
-	n.children = make(map[string]*node, len(n.static))
-	n.ref.mu.Unlock()
+// install makes the children of the specs the static ones of a supervisor, in this order and before all others. Those that are there, or were under an
+// earlier incarnation, keep their queues.
+func (n *node) install(specs []*nodeSpec) {
+	former := make(map[string]*node, len(n.static))
 	for _, child := range n.static {
-		n.readopt(child)
+		former[child.spec().id] = child
+		child.isStatic.Store(false)
 	}
-	n.reorder(n.static)
+	static := make([]*node, 0, len(specs))
+	for _, spec := range specs {
+		child := n.child(spec.id)
+		if child == nil {
+			child = former[spec.id]
+		}
+		switch {
+		case child == nil || child.kind != spec.kind:
+			child = n.tree.plant(spec, n)
+		case n.child(spec.id) == nil: // it had gone
+			child.respec(spec)
+			n.readopt(child)
+		default:
+			child.respec(spec)
+		}
+		child.isStatic.Store(true)
+		static = append(static, child)
+	}
+	n.reorder(static)
+}
+
+// child returns the child with that ID, or nil.
+func (n *node) child(id string) *node {
+	n.ref.mu.Lock()
+	defer n.ref.mu.Unlock()
+	return n.children[id]
 }
 
 // readopt takes a child in again that was forgotten.
@@ -248,6 +274,14 @@ func (n *node) dropDynamic() {
 			n.disown(child)
 		}
 	}
+}
+
+// rest notes that nobody is about to start the node again, nor anything below it.
+func (n *node) rest() {
+	for _, child := range n.offspring() {
+		child.rest()
+	}
+	n.ref.rest()
 }
 
 // backOff notes that a restart is waited for, or isn't any more.

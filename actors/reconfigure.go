@@ -72,33 +72,12 @@ func (s *supervisor) reconfigured(fresh *nodeSpec) {
 	n := s.in.node
 	s.spec = fresh.supervisor
 	n.specs.Store(fresh)
-	former := make(map[string]*node)
-	for _, child := range n.static {
-		former[child.spec().id] = child
-		child.isStatic.Store(false)
-	}
-	static := make([]*node, 0, len(fresh.supervisor.children))
-	for _, spec := range fresh.supervisor.children {
-		child := s.node(spec.id)
-		switch {
-		case child != nil:
-			child.respec(spec)
-		case former[spec.id] != nil: // a temporary one that had gone
-			child = former[spec.id]
-			child.respec(spec)
-			n.readopt(child)
-		default:
-			child = n.tree.plant(spec, n)
-		}
-		child.isStatic.Store(true)
-		static = append(static, child)
-	}
+	n.install(fresh.supervisor.children)
 	if t := fresh.supervisor.template; t != nil {
 		for _, child := range n.offspring() {
 			child.retemplate(t)
 		}
 	}
-	n.reorder(static)
 }
 
 // retemplate gives an instance the lifecycle of another template.

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"slices"
@@ -37,8 +38,8 @@ type ref struct {
 	overflow Overflow
 	current  *incarnation // takes from the queue; nil while the node is down
 	closed   bool
-	resting  bool               // down, and nobody is about to start it
-	blocked  ring.Ring[*sender] // in Send, first come first served; there are none while there is room
+	resting  bool       // down, and nobody is about to start it
+	blocked  *list.List // of *sender, in Send, first come first served; there are none while there is room
 	watchers []*actor.PID
 	dropped  uint64
 }
@@ -97,8 +98,7 @@ func (r *ref) wake() *incarnation {
 type sender struct {
 	message any
 	done    chan struct{} // closed when the message is queued, or the node is gone
-	settled bool          // queued, given up or refused
-	refused bool
+	refused bool          // the node is gone
 }
 
 // send queues a message, and waits for room until ctx ends.
@@ -115,7 +115,10 @@ func (r *ref) send(ctx context.Context, message any) error {
 		return nil
 	}
 	s := &sender{message: message, done: make(chan struct{})}
-	r.blocked.Push(s)
+	if r.blocked == nil {
+		r.blocked = list.New()
+	}
+	place := r.blocked.PushBack(s)
 	r.mu.Unlock()
 	select {
 	case <-s.done:
@@ -123,28 +126,32 @@ func (r *ref) send(ctx context.Context, message any) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case s.refused:
-		return r.node.errorf(ErrQueueClosed)
-	case s.settled:
+	select {
+	case <-s.done: // perhaps in the same moment
+		if s.refused {
+			return r.node.errorf(ErrQueueClosed)
+		}
 		return nil
+	default:
+		r.blocked.Remove(place)
+		return r.node.errorf(context.Cause(ctx))
 	}
-	s.settled = true
-	return r.node.errorf(context.Cause(ctx))
 }
 
-// pop takes the next message for the current incarnation, and queues that of the sender that has waited longest. The caller holds the lock
-// and knows that there is one.
+// pop takes the next message for the current incarnation. The caller holds the lock and knows that there is one.
 func (r *ref) pop() any {
 	m := r.queue.Pop()
-	for r.blocked.Len() > 0 && r.queue.Len() < r.capacity {
-		if s := r.blocked.Pop(); !s.settled {
-			s.settled = true
-			r.queue.Push(s.message)
-			close(s.done)
-		}
-	}
+	r.admit()
 	return m
+}
+
+// admit queues the messages of those who have waited longest, as far as there is room. The caller holds the lock.
+func (r *ref) admit() {
+	for r.blocked != nil && r.blocked.Len() > 0 && r.queue.Len() < r.capacity {
+		s := r.blocked.Remove(r.blocked.Front()).(*sender)
+		r.queue.Push(s.message)
+		close(s.done)
+	}
 }
 
 // SendSystemMessage implements actor.Process: what protoactor sends to a PID besides messages.
@@ -193,11 +200,10 @@ func (r *ref) close() {
 	r.closed = true
 	left, watchers := r.queue, r.watchers
 	r.queue, r.watchers = ring.Ring[any]{}, nil
-	for r.blocked.Len() > 0 {
-		if s := r.blocked.Pop(); !s.settled {
-			s.settled, s.refused = true, true
-			close(s.done)
-		}
+	for r.blocked != nil && r.blocked.Len() > 0 {
+		s := r.blocked.Remove(r.blocked.Front()).(*sender)
+		s.refused = true
+		close(s.done)
 	}
 	r.mu.Unlock()
 

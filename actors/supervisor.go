@@ -138,11 +138,7 @@ func (s *supervisor) child(pid *actor.PID) (*node, uint64) {
 	return s.node(pid.Id[strings.LastIndexByte(pid.Id[:at], '/')+1 : at]), number
 }
 
-func (s *supervisor) node(id string) *node {
-	s.in.node.ref.mu.Lock()
-	defer s.in.node.ref.mu.Unlock()
-	return s.in.node.children[id]
-}
+func (s *supervisor) node(id string) *node { return s.in.node.child(id) }
 
 func (s *supervisor) exited(n *node, number uint64, d actor.Directive) {
 	n.ref.mu.Lock()
@@ -163,7 +159,8 @@ func (s *supervisor) boot() {
 		}
 	}
 	s.in.publish(Event{Kind: Starting, Cause: s.in.cause})
-	s.in.node.revive()
+	s.in.node.install(s.spec.children)
+	s.in.node.dropDynamic() // what an earlier incarnation had besides
 	config := s.spec.machine()
 	config.Throttle = s.in.node.tree.throttle(s.in.node.kind)
 	s.machine = supervise.New(config)
@@ -283,7 +280,7 @@ func (s *supervisor) carryOut(a supervise.Action) {
 		n.publish(Event{Kind: GroupRestart, Cause: s.cause(a.ID), Group: a.Size, Strategy: s.spec.Strategy.String()})
 	case supervise.Rested:
 		if n := s.node(a.ID); n != nil {
-			n.ref.rest()
+			n.rest()
 		}
 	case supervise.Drop:
 		if n := s.node(a.ID); n != nil {

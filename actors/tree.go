@@ -44,6 +44,9 @@ type Tree struct {
 	nodesMu sync.RWMutex
 	nodes   map[string]*node // by path
 
+	lingeringMu sync.Mutex
+	lingering   map[string]*incarnation // by path: still on their way down, though their node is forgotten
+
 	endMu  sync.Mutex
 	asked  bool  // to stop
 	reason error // why it ends, if not because it was asked to
@@ -202,6 +205,7 @@ func (t *Tree) plantAll(root *nodeSpec) error {
 func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	n := &node{tree: t, parent: parent, path: spec.path, kind: spec.kind, pid: t.system.NewLocalPID(spec.path)}
 	n.specs.Store(spec)
+	n.incarnations = t.lingers(n.path)
 	n.ref = ref{node: n, capacity: spec.life.Queue, overflow: spec.life.Overflow}
 	switch n.kind {
 	case KindHub:
@@ -258,6 +262,7 @@ func (t *Tree) forget(n *node) {
 		delete(t.nodes, n.path)
 	}
 	t.nodesMu.Unlock()
+	t.linger(n)
 	n.ref.close()
 	if n.guard != nil && !n.isStatic.Load() {
 		n.guard.Breaker().Close()

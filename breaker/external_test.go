@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,7 +199,7 @@ func TestFullQueuesAreNoFailuresAndNotRetried(t *testing.T) { // case 19
 
 func TestTimeoutMeasuresTheServiceNotOurQueues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newExternal(t, breaker.ExternalConfig{Bulkhead: breaker.BulkheadConfig{MaxConcurrent: 1, MaxWait: time.Hour}})
+		e := newExternal(t, breaker.ExternalConfig{Bulkhead: breaker.BulkheadConfig{MaxConcurrent: 1, MaxWaiting: 5, MaxWait: time.Hour}})
 		var callers sync.WaitGroup
 		for range 5 {
 			callers.Go(func() {
@@ -234,19 +235,19 @@ func TestOneRetryLayer(t *testing.T) {
 func TestExternalVia(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newExternal(t, breaker.ExternalConfig{Retry: breaker.Retry{Attempts: 2}})
-		runs := 0
+		var runs atomic.Int32
 		detached := func(ctx context.Context, fn func(context.Context) (int, error)) (int, error) {
 			return breaker.DoDetached(ctx, e.Breaker(), fn)
 		}
 		start := time.Now()
-		_, err := breaker.DoExternalVia(t.Context(), e, detached, func(context.Context) (int, error) { runs++; time.Sleep(time.Hour); return 0, nil })
+		_, err := breaker.DoExternalVia(t.Context(), e, detached, func(context.Context) (int, error) { runs.Add(1); time.Sleep(time.Hour); return 0, nil })
 		assert.ErrorIs(t, err, breaker.ErrTimeout)
-		assert.Equal(t, 2, runs, "a timeout is tried again")
+		assert.EqualValues(t, 2, runs.Load(), "a timeout is tried again")
 		assert.Less(t, time.Since(start), 21*time.Second)
-		_, err = breaker.DoExternalVia(t.Context(), e, detached, func(context.Context) (int, error) { runs++; panic("bug") })
+		_, err = breaker.DoExternalVia(t.Context(), e, detached, func(context.Context) (int, error) { runs.Add(1); panic("bug") })
 		var crashed *breaker.PanicError
 		require.ErrorAs(t, err, &crashed)
-		assert.Equal(t, 3, runs, "a bug is not")
+		assert.EqualValues(t, 3, runs.Load(), "a bug is not")
 		time.Sleep(time.Hour)
 	})
 }

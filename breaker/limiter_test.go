@@ -88,6 +88,7 @@ func TestHoldReachesThoseWhoWaitAlready(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		l.Hold(4500 * time.Millisecond)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Len(t, went, 3)
 		assert.GreaterOrEqual(t, went[0], 5*time.Second, "not before the hold is over")
 		assert.NotEqual(t, went[0], went[1], "and not all at once")
