@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -12,20 +13,22 @@ import (
 // DefaultAbandonLimit is how many abandoned goroutines a tree bears if its options don't say.
 const DefaultAbandonLimit = 64
 
-// abandonGrace is how long a tree may have more than that: what was killed while it was busy usually returns at once.
+// abandonGrace is how long code that was cut off without warning may take to come back before it counts as abandoned.
 const abandonGrace = time.Second
+
+// busyTurns is how often code that is busy when the tree ends is given the processor before it counts as left behind.
+const busyTurns = 1000
 
 // AbandonedError says that a tree has stopped, but that code which doesn't return was left behind. A goroutine can't be killed in Go; what it
 // belongs to was fenced off, so what it does has no effect on the tree.
 type AbandonedError struct{ Left []Leftover }
 
-// Leftover is user code of an incarnation that was left behind and hasn't returned.
+// Leftover is user code of an incarnation that was left behind and hasn't returned. Of a call through a breaker that doesn't return only the path is
+// known, that of the breaker.
 type Leftover struct {
 	Path        string
 	Incarnation uint64
 	Since       time.Time
-
-	running bool // for certain; else it has only been told to clean up, and will be back in no time
 }
 
 func (e *AbandonedError) Error() string {
@@ -36,26 +39,36 @@ func (e *AbandonedError) Error() string {
 	return fmt.Sprintf("stopped, but code that doesn't return was left behind: %s", strings.Join(names, ", "))
 }
 
-// leftovers are a tree's goroutines that were left behind.
+// leftovers are a tree's goroutines that run on after what they belong to has ended. Each has some time to come back, and is abandoned after that.
 type leftovers struct {
 	mu      sync.Mutex
-	left    map[any]Leftover
-	timer   *time.Timer
+	left    map[any]leftover
+	timer   *time.Timer   // for the next one whose time is over
 	changed chan struct{} // closed when one has come back; nil when nobody waits for that
 }
 
-// leave counts user code of an incarnation, told apart by key, as left behind.
-func (t *Tree) leave(key any, in *incarnation, running bool) {
+type leftover struct {
+	Leftover
+	in   *incarnation
+	due  time.Time // when it is abandoned; zero when it is
+	idle bool      // it wasn't running, and has only to clean up
+}
+
+// leave notes that code of an incarnation, told apart by key, runs on. With patience 0 it is abandoned already, and the caller has said so.
+func (t *Tree) leave(key any, in *incarnation, patience time.Duration, idle bool) {
 	l := &t.leftovers
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.left == nil {
-		l.left = make(map[any]Leftover)
+		l.left = make(map[any]leftover)
 	}
-	l.left[key] = Leftover{in.node.path, in.number, time.Now(), running}
-	if len(l.left) > t.options.abandonLimit && l.timer == nil {
-		l.timer = time.AfterFunc(abandonGrace, t.checkAbandoned)
+	now := time.Now()
+	e := leftover{Leftover: Leftover{in.node.path, in.number, now}, in: in, idle: idle}
+	if patience > 0 {
+		e.due = now.Add(patience)
 	}
+	l.left[key] = e
+	t.watchLeftovers(now)
 }
 
 // cameBack takes it off again.
@@ -70,16 +83,79 @@ func (t *Tree) cameBack(key any) {
 	}
 }
 
-// cleanUp waits for what was only told to clean up, for a short time.
+// watchLeftovers sets the timer, or ends the tree if too many are abandoned. The caller holds the lock.
+func (t *Tree) watchLeftovers(now time.Time) {
+	l := &t.leftovers
+	var next time.Time
+	abandoned := 0
+	for _, e := range l.left {
+		switch {
+		case e.due.IsZero():
+			abandoned++
+		case next.IsZero() || e.due.Before(next):
+			next = e.due
+		}
+	}
+	if limit := t.options.abandonLimit; abandoned > limit {
+		t.dispatcher.Schedule(func() { t.shutdown(fmt.Errorf("%w: %d, the limit is %d", ErrAbandoned, abandoned, limit)) })
+		return
+	}
+	if next.IsZero() {
+		return
+	}
+	if l.timer == nil {
+		l.timer = time.AfterFunc(next.Sub(now), t.abandonOverdue)
+	} else {
+		l.timer.Reset(next.Sub(now))
+	}
+}
+
+// abandonOverdue gives up on what has had its time.
+func (t *Tree) abandonOverdue() {
+	l := &t.leftovers
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for key, e := range l.left {
+		if !e.due.IsZero() && !now.Before(e.due) {
+			e.due = time.Time{}
+			l.left[key] = e
+			e.in.publish(Event{Kind: Abandoned})
+		}
+	}
+	t.watchLeftovers(now)
+}
+
+// stopWatching is called when the tree ends: nothing more is abandoned.
+func (t *Tree) stopWatching() {
+	l := &t.leftovers
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+}
+
+// cleanUp waits for what is about to come back: what only has to clean up for a short time, and what was busy just as long as it takes to give it the
+// processor a few times.
 func (t *Tree) cleanUp() {
 	l := &t.leftovers
+	for range busyTurns {
+		l.mu.Lock()
+		n := len(l.left)
+		l.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		runtime.Gosched()
+	}
 	timer := time.NewTimer(abandonGrace)
 	defer timer.Stop()
 	for {
 		l.mu.Lock()
 		pending := false
 		for _, e := range l.left {
-			pending = pending || !e.running
+			pending = pending || e.idle && !e.due.IsZero()
 		}
 		if !pending {
 			l.mu.Unlock()
@@ -98,25 +174,30 @@ func (t *Tree) cleanUp() {
 	}
 }
 
-func (t *Tree) checkAbandoned() {
-	l := &t.leftovers
-	l.mu.Lock()
-	l.timer = nil
-	n := len(l.left)
-	l.mu.Unlock()
-	if n > t.options.abandonLimit {
-		t.shutdown(fmt.Errorf("%w: %d, the limit is %d", ErrAbandoned, n, t.options.abandonLimit))
-	}
-}
-
-// Abandoned lists the user code that was left behind and hasn't returned, oldest first. It may be called from anywhere.
+// Abandoned lists the user code that was left behind and hasn't returned, oldest first. After the tree has ended that is all that still runs. It may
+// be called from anywhere.
 func (t *Tree) Abandoned() []Leftover {
+	over := false
+	select {
+	case <-t.done:
+		over = true
+	default:
+	}
 	l := &t.leftovers
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	left := make([]Leftover, 0, len(l.left))
+	var left []Leftover
 	for _, e := range l.left {
-		left = append(left, e)
+		if over || !e.idle || e.due.IsZero() {
+			left = append(left, e.Leftover)
+		}
+	}
+	for _, n := range t.all() {
+		if n.guard != nil {
+			for range n.guard.Load().Orphans {
+				left = append(left, Leftover{Path: n.path})
+			}
+		}
 	}
 	slices.SortFunc(left, func(a, b Leftover) int {
 		if c := a.Since.Compare(b.Since); c != 0 {
@@ -127,7 +208,7 @@ func (t *Tree) Abandoned() []Leftover {
 	return left
 }
 
-// stray is a goroutine with user code that may be left behind. Whoever comes first, its return or the one who leaves it, decides.
+// stray is a goroutine with user code that may outlive what it belongs to. Whoever comes first, its return or the one who leaves it, decides.
 type stray struct {
 	in    *incarnation
 	state atomic.Int32
@@ -141,9 +222,20 @@ const (
 
 func newStray(in *incarnation) *stray { return &stray{in: in} }
 
-func (s *stray) leftBehind(reason error) {
+// leftBehind notes that nobody waits for it any more, but for the time that user code of its node may take to end.
+func (s *stray) leftBehind() {
 	if s.state.CompareAndSwap(running, behind) {
-		s.in.node.tree.leave(s, s.in, true)
+		s.in.node.tree.leave(s, s.in, s.in.node.patience(), false)
+		if s.state.Load() == back {
+			s.in.node.tree.cameBack(s)
+		}
+	}
+}
+
+// abandoned notes the same of one that has had its time.
+func (s *stray) abandoned(reason error) {
+	if s.state.CompareAndSwap(running, behind) {
+		s.in.node.tree.leave(s, s.in, 0, false)
 		s.in.publish(Event{Kind: Abandoned, Err: reason})
 		if s.state.Load() == back {
 			s.in.node.tree.cameBack(s)

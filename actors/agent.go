@@ -15,7 +15,7 @@ import (
 // always answers: an agent that is told to stop, or fails, never waits for its handlers longer than it wants to.
 type agent struct {
 	in     *incarnation
-	spec   *AgentSpec
+	spec   *AgentSpec      // until it has joined
 	ctx    context.Context // of everything the agent runs
 	cancel context.CancelCauseFunc
 
@@ -151,6 +151,7 @@ func (a *agent) join(code AgentCode) error {
 	if err != nil {
 		return err
 	}
+	a.spec = nil // a temporary agent's constructor isn't kept
 	a.mu.Lock()
 	a.spoke = spoke
 	closing = a.closing
@@ -215,7 +216,9 @@ func (a *agent) done(j *job) {
 // drain implements body. An agent that stops lets its handlers return; one that failed is dead at once.
 func (a *agent) drain(why outcome) bool {
 	if why.class == Crash {
-		a.close(why.err)
+		for j := range a.close(why.err) {
+			j.stray.leftBehind()
+		}
 		return true
 	}
 	a.mu.Lock()
@@ -260,11 +263,19 @@ func (a *agent) sayBye() bool {
 	return true
 }
 
-// fenced implements body.
-func (a *agent) fenced() { a.close(ErrKilled) }
+// fenced implements body. If it was abandoned, its handlers have had their time.
+func (a *agent) fenced() {
+	for j := range a.close(ErrKilled) {
+		if a.in.overdue() {
+			j.stray.abandoned(ErrHung)
+		} else {
+			j.stray.leftBehind()
+		}
+	}
+}
 
-// close gives the leases back and leaves what still runs behind.
-func (a *agent) close(cause error) {
+// close gives the leases back, ends what runs, and returns the jobs that haven't ended yet.
+func (a *agent) close(cause error) map[*job]struct{} {
 	a.mu.Lock()
 	a.closing = true
 	a.draining = false
@@ -276,9 +287,7 @@ func (a *agent) close(cause error) {
 		spoke.Leave(cause)
 	}
 	a.cancel(cause)
-	for j := range left {
-		j.stray.leftBehind(cause)
-	}
+	return left
 }
 
 // errStopping is the cause with which a handler's context ends when its agent stops.

@@ -123,7 +123,10 @@ func (t *Tree) Children(ctx context.Context, supervisor string) ([]ChildInfo, er
 	}
 	infos := make([]ChildInfo, 0, len(a.Children))
 	for _, c := range a.Children {
-		spec := c.Data.(*nodeSpec)
+		spec, ok := c.Data.(*nodeSpec)
+		if !ok {
+			continue // it went in the same moment
+		}
 		infos = append(infos, ChildInfo{c.ID, t.PID(spec.path), spec.kind, ChildState(c.State), c.Incarnation, Restart(c.Restart)})
 	}
 	return infos, nil
@@ -139,7 +142,7 @@ func (t *Tree) CountChildren(ctx context.Context, supervisor string) (ChildCount
 	return ChildCount(a.Count), err
 }
 
-// ChildSpec returns the spec of a child, as it was given.
+// ChildSpec returns the spec of a child, as it was given. Of a temporary child that was started dynamically, what only a start needs is gone.
 func (t *Tree) ChildSpec(ctx context.Context, path string) (Child, error) {
 	a, err := t.callChild(ctx, path, supervise.OpSpec)
 	if err != nil {

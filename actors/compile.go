@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 type Fault struct {
 	Path    string // where
 	Problem string // what, with the bound
+
+	err error // that errors.Is finds; nil for most
 }
 
 // SpecError lists everything that is wrong with a spec. Nothing of it was started.
@@ -28,6 +31,17 @@ func (e *SpecError) Error() string {
 		lines[i] = f.Path + ": " + f.Problem
 	}
 	return "invalid spec: " + strings.Join(lines, "; ")
+}
+
+// Unwrap returns those faults that have a sentinel, such as ErrKindChange.
+func (e *SpecError) Unwrap() []error {
+	var errs []error
+	for _, f := range e.Faults {
+		if f.err != nil {
+			errs = append(errs, f.err)
+		}
+	}
+	return errs
 }
 
 // nodeSpec is a validated spec with all defaults filled in. Exactly one of the pointers is set.
@@ -93,7 +107,12 @@ type compiler struct {
 }
 
 func (c *compiler) fault(path, format string, args ...any) {
-	c.faults = append(c.faults, Fault{path, fmt.Sprintf(format, args...)})
+	c.faults = append(c.faults, Fault{Path: path, Problem: fmt.Sprintf(format, args...)})
+}
+
+// refuse enters a fault that has a sentinel.
+func (c *compiler) refuse(path string, err error) {
+	c.faults = append(c.faults, Fault{path, err.Error(), err})
 }
 
 func (c *compiler) err() error {
@@ -235,7 +254,13 @@ func (s AgentSpec) compile(c *compiler, parent string) {
 	if len(s.Types) == 0 {
 		c.fault(spec.path, "Types is empty: an agent handles at least one type of task")
 	}
-	for _, t := range s.Types {
+	if s.noHandler {
+		c.fault(spec.path, "handler is nil")
+	}
+	for i, t := range s.Types {
+		if slices.Contains(s.Types[:i], t) {
+			c.fault(spec.path, "Types has %q twice", t)
+		}
 		if err := routing.ValidateType(t); err != nil {
 			c.fault(spec.path, "Types: %v", err)
 		}

@@ -15,8 +15,8 @@ type nodeKey struct{}
 // ErrNoBreaker says that there is no breaker with that name above the agent.
 var ErrNoBreaker = errors.New("no such breaker among the nodes above, or at that path")
 
-// FromContext returns the tree that a task handler runs in. It is false outside of a tree.
-func FromContext(ctx context.Context) (*Tree, bool) {
+// TreeFromContext returns the tree that a task handler runs in. It is false outside of a tree.
+func TreeFromContext(ctx context.Context) (*Tree, bool) {
 	n, ok := ctx.Value(nodeKey{}).(*node)
 	if !ok {
 		return nil, false

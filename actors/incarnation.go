@@ -53,29 +53,39 @@ type incarnation struct {
 	runFunc func()       // in.run, bound once
 
 	// ---- the run's own
-	halted bool // protoactor was told to stop
-	forced bool // a stop that a hook cut short was pushed on
+	halted bool      // protoactor was told to stop
+	forced bool      // a stop that a hook cut short was pushed on
+	errand *sequence // a supervisor's, to be carried out when there is nothing else to do
 
 	// ---- guarded by node.ref.mu
 	body      body                 // set before it is spawned
 	invoker   actor.MessageInvoker // set when it is
 	cause     uint64               // event that led to its start, and then to its stop
 	phase     phase
-	scheduled bool
+	scheduled bool // somebody runs it, or is about to
+	lent      bool // that is the sequence that starts it
 	suspended bool // waits for the decider's word on its failure
 	fencedOff bool
-	abandoned bool // fenced off because it didn't end in time
+	outOfTime bool // fenced off because it didn't end in time
+	abandoned bool // and was running something at that moment
 	wasUp     bool
 	ordered   bool // to stop, by its supervisor
 	todo      todo
 	control   ring.Ring[any]
 	outcome   outcome
-	message   any // whose handling failed
+	message   any          // whose handling failed
+	late      *lateFailure // of code that ran on after it was fenced off
 	decided   *exitNotice
 	spawned   []*actor.PID // by the actor through protoactor
 	upped     chan struct{}
 	gone      chan struct{}
 	deadline  *time.Timer // for an end that nobody ordered
+}
+
+// lateFailure is a panic of a zombie, and the message it was handling.
+type lateFailure struct {
+	err     error
+	message any
 }
 
 // todo are steps of the mailbox. All but the first two are noted in the record, and come before any message.
@@ -95,7 +105,7 @@ var _ actor.Mailbox = (*incarnation)(nil)
 // newIncarnation makes the next incarnation of a node, to which its queue belongs from now on. It is nil if its owner has ended: whoever
 // ends an owner finds all that it has begun.
 func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
-	in := &incarnation{node: n, owner: owner, cause: cause}
+	in := &incarnation{node: n, owner: owner, cause: cause, scheduled: true, lent: true}
 	in.runFunc = in.run
 	r := &n.ref
 	r.mu.Lock()
@@ -112,6 +122,7 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 	}
 	r.current = in
 	r.resting = false
+	n.backingOff = false
 	return in
 }
 
@@ -166,21 +177,29 @@ func (in *incarnation) PostUserMessage(message any) {
 
 // post queues a control message. It reports whether the incarnation may still handle it.
 func (in *incarnation) post(message any) bool {
+	claimed, ok := in.queue(message)
+	claimed.schedule()
+	return ok
+}
+
+// postClaimed queues a control message and returns the incarnation if the caller has to run it.
+func (in *incarnation) postClaimed(message any) *incarnation {
+	claimed, _ := in.queue(message)
+	return claimed
+}
+
+func (in *incarnation) queue(message any) (claimed *incarnation, ok bool) {
 	r := &in.node.ref
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if in.phase == ended && !in.fencedOff {
-		r.mu.Unlock()
-		return false
+		return nil, false
 	}
 	if _, ok := message.(*actor.Terminated); in.fencedOff && !ok {
-		r.mu.Unlock()
-		return false
+		return nil, false
 	}
 	in.control.Push(message)
-	claimed := in.claim()
-	r.mu.Unlock()
-	claimed.schedule()
-	return true
+	return in.claim(), true
 }
 
 // claim marks the incarnation as scheduled, and returns it if it wasn't. The caller holds the lock.
@@ -201,13 +220,23 @@ func (in *incarnation) schedule() {
 
 // ---- the run
 
+// run handles what there is. If that leaves a supervisor with a sequence to carry out, the same goroutine does that next, and then handles the report. A
+// nil incarnation needs no run.
 func (in *incarnation) run() {
-	for !in.batch() {
+	for in != nil {
+		idle, errand := in.batch()
+		switch {
+		case !idle:
+		case errand == nil:
+			return
+		default:
+			in = errand.run()
+		}
 	}
 }
 
-// batch handles messages until there are none. It returns false if a panic cut it short.
-func (in *incarnation) batch() (idle bool) {
+// batch handles messages until there are none. It isn't idle if a panic cut it short.
+func (in *incarnation) batch() (idle bool, errand *sequence) {
 	var message any
 	complete := false
 	defer func() {
@@ -227,7 +256,8 @@ func (in *incarnation) batch() (idle bool) {
 		switch message = m; step {
 		case toRest:
 			complete = true
-			return true
+			errand, _ = m.(*sequence)
+			return true, errand
 		case toHandle:
 			in.handle(m)
 		case toStop:
@@ -255,11 +285,32 @@ func (in *incarnation) batch() (idle bool) {
 	}
 }
 
-// next takes the next step, or else the next message; with neither the mailbox is idle.
+// next takes the next step, or else the next message; with neither the mailbox is idle, and what it returns is the errand.
 func (in *incarnation) next() (todo, any) {
 	r := &in.node.ref
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	busy := in.todo != 0 || in.control.Len() > 0
+	if !busy && in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
+		if !in.lent {
+			return toHandle, r.pop()
+		}
+		busy = true
+	}
+	if !busy {
+		errand := in.errand
+		in.errand, in.scheduled, in.lent = nil, false, false
+		return toRest, errand
+	}
+	if in.lent && in.phase == up { // the start is over: the next child is waiting for the goroutine
+		in.lent = false
+		in.node.tree.dispatcher.Schedule(in.runFunc)
+		return toRest, (*sequence)(nil)
+	}
+	if in.errand != nil {
+		in.errand.begin()
+		in.errand = nil
+	}
 	for _, step := range [...]todo{toClean, toForce, toStop, toFinish} {
 		if in.todo&step != 0 {
 			in.todo &^= step
@@ -269,14 +320,7 @@ func (in *incarnation) next() (todo, any) {
 			return step, nil
 		}
 	}
-	if in.control.Len() > 0 {
-		return toHandle, in.control.Pop()
-	}
-	if in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
-		return toHandle, r.pop()
-	}
-	in.scheduled = false
-	return toRest, nil
+	return toHandle, in.control.Pop()
 }
 
 // controlMessage is implemented by messages of ours that go to the body through the control queue, ahead of user messages.
@@ -324,6 +368,19 @@ func unwrap(message any) any {
 	return actor.UnwrapEnvelopeMessage(message)
 }
 
+// overdue reports whether the incarnation was fenced off because it didn't end in time.
+func (in *incarnation) overdue() bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.outOfTime
+}
+
+func (in *incarnation) isSpawned() bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.invoker != nil
+}
+
 func (in *incarnation) hasEnded() bool {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
@@ -334,6 +391,18 @@ func (in *incarnation) alive() bool {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
 	return in.phase == starting || in.phase == up
+}
+
+func (in *incarnation) bodyNow() body {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.body
+}
+
+func (in *incarnation) causeNow() uint64 {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.cause
 }
 
 func (in *incarnation) reason() outcome {
@@ -394,8 +463,8 @@ func (in *incarnation) exit(reason error) {
 	claimed.schedule()
 }
 
-// stop is the supervisor's order to end; gone is closed when it has.
-func (in *incarnation) stop(cause uint64) (gone <-chan struct{}) {
+// stop is the supervisor's order to end. It returns the incarnation if the caller has to run it for that.
+func (in *incarnation) stop(cause uint64) *incarnation {
 	r := &in.node.ref
 	r.mu.Lock()
 	in.ordered = true
@@ -408,14 +477,12 @@ func (in *incarnation) stop(cause uint64) (gone <-chan struct{}) {
 		in.todo |= toStop
 	}
 	claimed := in.claimForTodo()
-	gone = wait(&in.gone, in.phase == ended)
 	b := in.body
 	r.mu.Unlock()
 	if b != nil {
 		b.told()
 	}
-	claimed.schedule()
-	return gone
+	return claimed
 }
 
 // quit is a supervisor's own end, after its children. A final one isn't restarted, whatever its restart type.
@@ -474,7 +541,8 @@ func (in *incarnation) failed(reason error, message any) {
 	r := &in.node.ref
 	r.mu.Lock()
 	switch {
-	case in.phase == ended:
+	case in.phase == ended: // a zombie's
+		in.late = &lateFailure{reason, unwrap(message)}
 	case in.phase == stopping:
 		in.outcome = outcome{Crash, reason}
 		in.todo |= toForce
@@ -522,9 +590,11 @@ func (in *incarnation) halt() {
 	in.node.ref.mu.Lock()
 	invoker := in.invoker
 	in.node.ref.mu.Unlock()
-	if invoker != nil { // else it was never spawned
-		invoker.InvokeSystemMessage(stopMessage)
+	if invoker == nil { // it was never spawned, or not to the end
+		in.node.tree.system.ProcessRegistry.Remove(in.pid)
+		return
 	}
+	invoker.InvokeSystemMessage(stopMessage)
 }
 
 // force goes on with a stop that a failing hook cut short: protoactor has got as far as that hook and no further.
@@ -616,9 +686,17 @@ func (in *incarnation) returned() {
 	in.node.tree.cameBack(in)
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	if in.abandoned {
+	if last := &in.node.lastExit; last.incarnation == in.number {
+		last.abandoned = false
+	}
+	if in.abandoned || in.late != nil {
 		in.abandoned = false
-		in.publish(Event{Kind: Returned})
+		e := Event{Kind: Returned}
+		if in.late != nil {
+			e.Err, e.Message = in.late.err, in.late.message
+		}
+		in.publish(e)
+		in.late = nil
 	}
 }
 
@@ -637,12 +715,18 @@ func (in *incarnation) fence(o outcome, abandon bool) {
 	in.control = ring.Ring[any]{}
 	spawned := in.spawned
 	in.spawned = nil
+	in.late = nil
+	in.outOfTime = abandon
 	in.abandoned = abandon && in.scheduled // else nothing of it is running
 	if in.abandoned {
 		in.publish(Event{Kind: Abandoned, Cause: in.cause, Err: o.err})
 	}
 	in.end()
-	in.node.tree.leave(in, in, in.scheduled)
+	if in.abandoned {
+		in.node.tree.leave(in, in, 0, false)
+	} else {
+		in.node.tree.leave(in, in, abandonGrace, !in.scheduled) // it has to clean up, and may be busy
+	}
 	claimed := in.claim()
 	b := in.body
 	r.mu.Unlock()

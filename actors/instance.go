@@ -13,7 +13,7 @@ import (
 var ErrDynamic = supervise.ErrDynamic
 
 // StartInstance starts an instance of a dynamic supervisor's template. Its ID must be unused; an empty one is made up from the template's. The
-// instance finds the arguments with [Args] or [ArgsFromContext]; they are kept for its restarts. Errors and nil PIDs are as for StartChild, but nothing
+// instance finds the arguments with [Args] or [ArgsFromContext]; they are kept for its restarts, those of a temporary one only until it is up. Errors and nil PIDs are as for StartChild, but nothing
 // is kept of an instance that failed to start or asked to be ignored.
 func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ...any) (*actor.PID, error) {
 	n, err := t.supervisor(supervisor)
@@ -38,7 +38,8 @@ func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ..
 	return t.started(spec.path, a, err)
 }
 
-// Args returns the arguments that the instance was started with, to its actor. The context is the one that Receive was given.
+// Args returns the arguments that the instance was started with, to its actor: to a temporary one only while it starts. The context is the one that
+// Receive was given.
 func Args(ctx actor.Context) []any {
 	if c, ok := ctx.(*nodeContext); ok {
 		return c.in.node.spec().args
@@ -46,7 +47,7 @@ func Args(ctx actor.Context) []any {
 	return nil
 }
 
-// ArgsFromContext returns the arguments that the instance was started with, to the code of an agent.
+// ArgsFromContext returns the arguments that the instance was started with, to the code of an agent: to a temporary one only while it starts.
 func ArgsFromContext(ctx context.Context) []any {
 	if n, ok := ctx.Value(nodeKey{}).(*node); ok {
 		return n.spec().args

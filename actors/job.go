@@ -108,6 +108,7 @@ func (p *patience) lose() {
 	j := p.job
 	reason := fmt.Errorf("%w within %s: task %s", ErrHung, j.agent.in.node.patience(), j.lease.ID())
 	j.lease.Settle(routing.Hung(reason))
+	j.stray.abandoned(reason)
 	j.agent.in.fail(reason)
 }
 

@@ -2,9 +2,11 @@ package actors
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +29,9 @@ type node struct {
 	guard  *breaker.Runner // of a breaker node
 	ref    ref
 
+	settling sync.Mutex  // held by the incarnation of a supervisor that puts the children in order
 	isStatic atomic.Bool // it is in its supervisor's spec
+	given    *nodeSpec   // there, when it was installed last; its supervisor's own
 	place    uint64      // among its siblings, by which they are in start order; guarded by the parent's ref.mu
 
 	// ---- guarded by ref.mu
@@ -61,6 +65,7 @@ type exitRecord struct {
 	incarnation uint64
 	outcome     outcome
 	abandoned   bool
+	ignored     bool   // it asked not to be run
 	seq         uint64 // of the event Exited or StartFailed
 }
 
@@ -80,6 +85,25 @@ func (n *node) respec(spec *nodeSpec) {
 	defer n.ref.mu.Unlock()
 	n.ref.capacity, n.ref.overflow = spec.life.Queue, spec.life.Overflow
 	n.ref.admit()
+}
+
+// forgetStart lets go of what only a start needs, once a child is up that will never be started again.
+func (n *node) forgetStart() {
+	spec := n.spec()
+	if spec.life.Restart != Temporary || n.isStatic.Load() {
+		return
+	}
+	bare := *spec
+	bare.args = nil
+	switch source := spec.source.(type) {
+	case ActorSpec:
+		source.Producer, source.Options = nil, nil
+		bare.source, bare.actor = source, &source
+	case AgentSpec:
+		source.New = nil
+		bare.source, bare.agent = source, &source
+	}
+	n.specs.CompareAndSwap(spec, &bare)
 }
 
 // errorf wraps err with the path of the node.
@@ -108,7 +132,7 @@ func (n *node) policyFor(k Kind) strategies.RestartPolicy { return n.tree.option
 // ended notes the end of an incarnation that was told of with event seq. The caller holds ref.mu.
 func (n *node) ended(in *incarnation, seq uint64) {
 	if in.number > n.lastExit.incarnation { // else an orphan that outlived its successor
-		n.lastExit = exitRecord{in.number, in.outcome, in.abandoned, seq}
+		n.lastExit = exitRecord{in.number, in.outcome, in.abandoned, !in.wasUp && errors.Is(in.outcome.err, ErrIgnore), seq}
 	}
 	if in.wasUp && in.outcome.class.Abnormal() && !in.ordered {
 		n.failed(in.number, in.outcome, seq)
@@ -222,14 +246,14 @@ func (n *node) install(specs []*nodeSpec) {
 		if child == nil {
 			child = former[spec.id]
 		}
-		switch {
-		case child == nil || child.kind != spec.kind:
+		if child == nil {
 			child = n.tree.plant(spec, n)
-		case n.child(spec.id) == nil: // it had gone
+		} else if child.given != spec { // else it may have been reconfigured itself since then
 			child.respec(spec)
+		}
+		child.given = spec
+		if n.child(spec.id) == nil || child.ref.isClosed() { // it had gone
 			n.readopt(child)
-		default:
-			child.respec(spec)
 		}
 		child.isStatic.Store(true)
 		static = append(static, child)

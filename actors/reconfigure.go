@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/mistersmith/mistersmith/internal/supervise"
 )
@@ -33,14 +34,9 @@ func (t *Tree) Reconfigure(ctx context.Context, path string, spec Supervisor) er
 	}
 	fresh := c.out[0]
 	if (fresh.supervisor.template == nil) != (old.supervisor.template == nil) {
-		c.fault(path, "%v", ErrKindChange)
+		c.refuse(path, ErrKindChange)
 	}
-	known := n.childKinds()
-	for _, child := range fresh.supervisor.children {
-		if kind, ok := known[child.id]; ok && kind != child.kind {
-			c.fault(child.path, "%v", ErrKindChange)
-		}
-	}
+	n.keepsKinds(fresh, &c)
 	if err := c.err(); err != nil {
 		return err
 	}
@@ -53,18 +49,31 @@ func (t *Tree) Reconfigure(ctx context.Context, path string, spec Supervisor) er
 	return err
 }
 
-// childKinds are the kinds of the children that there are, or that come again with the next incarnation.
-func (n *node) childKinds() map[string]Kind {
+// keepsKinds enters a fault for each node of the subtree that the spec would make something else of.
+func (n *node) keepsKinds(spec *nodeSpec, c *compiler) {
+	known := n.childNodes()
+	for _, child := range spec.supervisor.children {
+		is := known[child.id]
+		switch {
+		case is == nil:
+		case is.kind != child.kind:
+			c.refuse(child.path, ErrKindChange)
+		case child.supervisor != nil:
+			is.keepsKinds(child, c)
+		}
+	}
+}
+
+// childNodes are the children that there are, or that come again with the next incarnation, by ID.
+func (n *node) childNodes() map[string]*node {
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
-	kinds := make(map[string]Kind)
+	nodes := make(map[string]*node)
 	for _, child := range n.static {
-		kinds[child.spec().id] = child.kind
+		nodes[child.spec().id] = child
 	}
-	for id, child := range n.children {
-		kinds[id] = child.kind
-	}
-	return kinds
+	maps.Copy(nodes, n.children)
+	return nodes
 }
 
 // reconfigured puts the nodes in order after the state machine.

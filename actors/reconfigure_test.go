@@ -57,7 +57,7 @@ func begin(t *testing.T, root actors.Supervisor, opts ...actors.Option) *actors.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = tree.Stop(ctx)
-		time.Sleep(time.Second) // protoactor's dead letter throttle
+		time.Sleep(2 * time.Hour) // for what hangs, and protoactor's dead letter throttle
 	})
 	return tree
 }

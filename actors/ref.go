@@ -190,6 +190,12 @@ func (r *ref) open() {
 	}
 }
 
+func (r *ref) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
 // close makes dead letters of what is queued and tells the watchers that the node is gone.
 func (r *ref) close() {
 	r.mu.Lock()
@@ -221,6 +227,7 @@ func (r *ref) close() {
 func (r *ref) rest() {
 	r.mu.Lock()
 	r.resting = true
+	r.node.backingOff = false
 	watchers := r.watchers
 	r.watchers = nil
 	r.mu.Unlock()

@@ -6,21 +6,43 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mistersmith/mistersmith/internal/supervise"
 )
 
-// sequence carries out what a supervisor's state machine ordered, one child after the other, on a goroutine of its own, so that
-// the supervisor's mailbox goes on meanwhile. A supervisor has one at a time. When it is through, or a start has failed, it reports to
-// the incarnation that began it.
+// sequence carries out what a supervisor's state machine ordered, one child after the other, beside the supervisor's mailbox. A supervisor has one at
+// a time. When it is through, or a start has failed, it reports to the incarnation that began it.
+//
+// What a child does to start or to stop runs right on the goroutine of the sequence, lent to it for that: handing it to another and waiting for it
+// would cost several times as much. User code may keep the goroutine, though. So a watch looks in every now and then, and if the same child still has it, the
+// sequence goes on elsewhere, waiting for that child as long as its time limit allows. Whoever holds the turn owns the fields below the line.
 type sequence struct {
-	owner   *incarnation
-	id      uint64
-	cause   uint64
-	abortMu sync.Once
-	aborted chan struct{}
+	owner *incarnation
+	id    uint64
+	cause uint64
+
+	turn  atomic.Uint64 // odd while the goroutine is lent to a child
+	watch atomic.Pointer[time.Timer]
+	armed atomic.Bool
+	seen  uint64 // the turn at the watch's last look; the watch's own
+
+	abortMu sync.Mutex
+	abortCh chan struct{} // closed by abort; nil until somebody waits for that
+	isAbort bool
+
+	// ---- owned by whoever holds the turn
+	starts  []*node
+	stops   []target
+	at      int          // index of the child that it is the turn of
+	in      *incarnation // that is being started
+	begun   time.Time
+	results []supervise.Result
 }
+
+// patrol is how often the watch looks in.
+const patrol = 5 * time.Millisecond
 
 // target is an incarnation to be stopped: of a node, or an orphan whose node may have the next one already.
 type target struct {
@@ -31,69 +53,251 @@ type target struct {
 }
 
 func newSequence(owner *incarnation, id, cause uint64) *sequence {
-	return &sequence{owner: owner, id: id, cause: cause, aborted: make(chan struct{})}
+	owner.node.tree.sequences.begin()
+	return &sequence{owner: owner, id: id, cause: cause}
 }
 
 // abort lets the child that is being started fail. The ones after it aren't tried.
-func (q *sequence) abort() { q.abortMu.Do(func() { close(q.aborted) }) }
-
-func (q *sequence) done(results []supervise.Result) {
-	q.owner.post(&sequenceDone{supervise.Done{Sequence: q.id, Results: results}})
-	q.owner.node.tree.sequences.Done()
+func (q *sequence) abort() {
+	q.abortMu.Lock()
+	defer q.abortMu.Unlock()
+	if !q.isAbort {
+		q.isAbort = true
+		if q.abortCh != nil {
+			close(q.abortCh)
+		}
+	}
+	if turn := q.turn.Load(); turn%2 == 1 && q.turn.CompareAndSwap(turn, turn+1) {
+		q.goOn() // whoever has the goroutine isn't waited for any longer
+	}
 }
 
-// stop stops the targets in the order given.
-func (q *sequence) stop(targets []target) {
-	q.owner.node.tree.sequences.Add(1)
-	q.owner.node.tree.dispatcher.Schedule(func() {
-		results := make([]supervise.Result, 0, len(targets))
-		for _, t := range targets {
-			o := t.stop(q.cause, t.node.shutdown())
-			if !t.Expected(o.machine()) {
-				t.node.shutdownError(t.Incarnation, o)
-			}
-			results = append(results, supervise.Result{ID: t.node.spec().id, Outcome: o.machine()})
+// aborted is closed by abort.
+func (q *sequence) aborted() <-chan struct{} {
+	q.abortMu.Lock()
+	defer q.abortMu.Unlock()
+	if q.abortCh == nil {
+		q.abortCh = make(chan struct{})
+		if q.isAbort {
+			close(q.abortCh)
 		}
-		q.done(results)
+	}
+	return q.abortCh
+}
+
+// ---- the turn
+
+// lend lends the goroutine to a child. It returns false if the sequence has gone on elsewhere meanwhile; then this goroutine has no part in it any more.
+func (q *sequence) lend(run func()) (mine bool) {
+	turn := q.turn.Add(1)
+	if !q.armed.Swap(true) {
+		q.arm()
+	}
+	returned := false
+	defer func() {
+		if !returned && q.turn.CompareAndSwap(turn, turn+1) { // runtime.Goexit: the goroutine is lost
+			q.goOn()
+		}
+	}()
+	run()
+	returned = true
+	return q.turn.CompareAndSwap(turn, turn+1)
+}
+
+func (q *sequence) arm() {
+	if watch := q.watch.Load(); watch != nil {
+		watch.Reset(patrol)
+		return
+	}
+	q.watch.Store(time.AfterFunc(patrol, q.look))
+}
+
+// look is what the watch does: a turn that it has seen before takes too long.
+func (q *sequence) look() {
+	turn := q.turn.Load()
+	lent := turn%2 == 1
+	switch {
+	case lent && turn == q.seen:
+		if q.turn.CompareAndSwap(turn, turn+1) {
+			q.armed.Store(false)
+			q.goOn()
+			return
+		}
+	case !lent:
+		q.armed.Store(false)
+		if q.turn.Load() == turn || q.armed.Swap(true) {
+			return
+		}
+	}
+	q.seen = turn
+	q.watchAgain()
+}
+
+func (q *sequence) watchAgain() {
+	if watch := q.watch.Load(); watch != nil {
+		watch.Reset(patrol)
+	}
+}
+
+// goOn continues with the child that has the goroutine, on another one.
+func (q *sequence) goOn() {
+	q.owner.node.tree.dispatcher.Schedule(func() {
+		if q.at < len(q.starts) {
+			q.landed()
+		} else {
+			q.stopped()
+		}
+		q.run().run()
 	})
 }
 
-// stopTogether stops all targets at once, under one time limit, and reports what didn't end as it should have by its kind, not one by one.
-func (q *sequence) stopTogether(targets []target) {
-	q.owner.node.tree.sequences.Add(1)
-	q.owner.node.tree.dispatcher.Schedule(func() {
-		var results []supervise.Result
-		unexpected := make(map[Class]int)
-		limit := targets[0].node.shutdown()
-		began := time.Now()
-		for _, t := range targets {
-			if t.in != nil && limit != 0 {
-				t.in.stop(q.cause)
-			}
-		}
-		for _, t := range targets {
-			left := limit
-			if limit > 0 {
-				left = max(limit-time.Since(began), time.Nanosecond)
-			}
-			o := t.stop(q.cause, left)
-			if !t.Expected(o.machine()) {
-				unexpected[o.class]++
-			}
-			results = append(results, supervise.Result{ID: t.node.spec().id, Outcome: o.machine()})
-		}
-		supervisor := q.owner.node
-		template := supervisor.spec().supervisor.template
-		for _, class := range slices.Sorted(maps.Keys(unexpected)) {
-			supervisor.tree.publish(Event{Kind: Failed, Context: ContextShutdownError, Path: template.path, Node: template.kind, Cause: q.cause, Class: class, Group: unexpected[class]})
-		}
-		q.done(results)
-	})
+// begin runs the sequence on a goroutine of its own.
+func (q *sequence) begin() {
+	q.owner.node.tree.dispatcher.Schedule(func() { q.run().run() })
 }
 
-// stop ends one incarnation as its spec says, and returns how it ended: brutally at once, else within its shutdown time. An incarnation that
-// ended by itself before has its own outcome.
-func (t target) stop(cause uint64, limit time.Duration) outcome {
+// run carries the sequence out as far as it can. It returns the supervisor's incarnation if that has to be run next, to handle the report.
+func (q *sequence) run() *incarnation {
+	for q.at < len(q.starts) {
+		if !q.launch() {
+			return nil
+		}
+		q.landed()
+	}
+	for q.at < len(q.stops) {
+		if !q.stop() {
+			return nil
+		}
+		q.stopped()
+	}
+	return q.done()
+}
+
+func (q *sequence) done() *incarnation {
+	if watch := q.watch.Load(); watch != nil {
+		watch.Stop()
+	}
+	supervisor := q.owner.postClaimed(&sequenceDone{supervise.Done{Sequence: q.id, Results: q.results}})
+	q.owner.node.tree.sequences.end()
+	return supervisor
+}
+
+// ---- starts
+
+// launch begins to start the next child.
+func (q *sequence) launch() (mine bool) {
+	if q.results == nil {
+		q.results = make([]supervise.Result, 0, len(q.starts))
+	}
+	q.begun = time.Now()
+	if q.in = newIncarnation(q.starts[q.at], q.owner, q.cause); q.in == nil {
+		return true
+	}
+	return q.lend(q.in.launch)
+}
+
+// landed waits until the child is up, or down again, and enters the result. After a failure nothing more is started.
+func (q *sequence) landed() {
+	n := q.starts[q.at]
+	r := supervise.Result{ID: n.spec().id}
+	err := q.awaitStart()
+	switch {
+	case err == nil:
+		r.Incarnation = q.in.number
+		n.forgetStart()
+	case errors.Is(err, ErrIgnore):
+		r.Ignored = true
+		q.in.publish(Event{Kind: Ignored, Cause: q.cause})
+	default:
+		r.Err = &StartError{n.path, err}
+		if q.in != nil {
+			n.startFailed(q.in, err)
+		}
+		q.starts = q.starts[:q.at+1]
+	}
+	q.results = append(q.results, r)
+	q.at++
+	q.in = nil
+}
+
+func (q *sequence) awaitStart() error {
+	in := q.in
+	if in == nil {
+		return ErrStartAborted // the supervisor has ended
+	}
+	if wasUp, o, ended := in.result(); wasUp || ended {
+		return startError(wasUp, o)
+	}
+	n := in.node
+	limit, left := n.spec().life.StartTimeout, time.Duration(-1)
+	if limit != NoLimit {
+		left = max(limit-time.Since(q.begun), 0)
+	}
+	if waitFor(in.settled(), left, q.aborted()) {
+		wasUp, o, _ := in.result()
+		return startError(wasUp, o)
+	}
+	// Its time ran out, or its supervisor is to stop: it goes the way of any child that must stop.
+	err := fmt.Errorf("%w after %s", ErrStartTimeout, limit)
+	select {
+	case <-q.aborted():
+		err = ErrStartAborted
+	default:
+	}
+	if !in.isSpawned() { // nobody could be told: it is the producer that hangs
+		in.fence(outcome{Killed, err}, true)
+		return err
+	}
+	in.stop(q.cause).schedule()
+	if !waitFor(in.over(), n.shutdown(), n.tree.killed) {
+		in.fence(outcome{Killed, err}, true)
+	}
+	return err
+}
+
+func startError(wasUp bool, o outcome) error {
+	switch {
+	case wasUp:
+		return nil
+	case o.err == nil:
+		return ErrExitedInStart
+	default:
+		return o.err
+	}
+}
+
+// ---- stops
+
+// stop begins to stop the next target.
+func (q *sequence) stop() (mine bool) {
+	q.begun = time.Now()
+	t := q.stops[q.at]
+	if t.in == nil || t.node.shutdown() == 0 {
+		return true
+	}
+	if in := t.in.stop(q.cause); in != nil {
+		return q.lend(in.run)
+	}
+	return true
+}
+
+// stopped waits until the target has ended, and enters how.
+func (q *sequence) stopped() {
+	t := q.stops[q.at]
+	limit := t.node.shutdown()
+	if limit > 0 {
+		limit = max(limit-time.Since(q.begun), time.Nanosecond)
+	}
+	o := t.awaitEnd(q.cause, limit)
+	if !t.Expected(o.machine()) {
+		t.node.shutdownError(t.Incarnation, o)
+	}
+	q.results = append(q.results, supervise.Result{ID: t.ID, Outcome: o.machine()})
+	q.at++
+}
+
+// awaitEnd waits for a target that was told to stop, no longer than the limit, and returns how it ended. A limit of 0 is a brutal kill, which asks nobody.
+func (t target) awaitEnd(cause uint64, limit time.Duration) outcome {
 	in := t.in
 	if in == nil {
 		return t.last
@@ -101,85 +305,42 @@ func (t target) stop(cause uint64, limit time.Duration) outcome {
 	if limit == 0 {
 		in.order(cause)
 		in.fence(outcome{Killed, ErrKilled}, false)
-	} else if !waitFor(in.stop(cause), limit, in.node.tree.killed) {
-		in.fence(outcome{Killed, fmt.Errorf("%w: did not stop within %s", ErrKilled, limit)}, true)
+	} else if _, _, ended := in.result(); !ended && !waitFor(in.over(), limit, in.node.tree.killed) {
+		in.fence(outcome{Killed, fmt.Errorf("%w: did not stop within %s", ErrKilled, in.node.shutdown())}, true)
 	}
 	_, o, _ := in.result()
 	return o
 }
 
-// start starts the nodes in the order given, until one fails.
-func (q *sequence) start(nodes []*node) {
-	q.owner.node.tree.sequences.Add(1)
+// stopTogether stops all targets at once, under one time limit, and reports what didn't end as it should have by its kind, not one by one.
+func (q *sequence) stopTogether(targets []target) {
 	q.owner.node.tree.dispatcher.Schedule(func() {
-		var results []supervise.Result
-		for _, n := range nodes {
-			r := q.startOne(n)
-			results = append(results, r)
-			if r.Err != nil {
-				break
+		unexpected := make(map[Class]int)
+		limit := targets[0].node.shutdown()
+		began := time.Now()
+		for _, t := range targets {
+			if t.in != nil && limit != 0 {
+				t.in.stop(q.cause).schedule()
 			}
 		}
-		q.done(results)
+		for _, t := range targets {
+			left := limit
+			if limit > 0 {
+				left = max(limit-time.Since(began), time.Nanosecond)
+			}
+			o := t.awaitEnd(q.cause, left)
+			if !t.Expected(o.machine()) {
+				unexpected[o.class]++
+			}
+			q.results = append(q.results, supervise.Result{ID: t.ID, Outcome: o.machine()})
+		}
+		supervisor := q.owner.node
+		template := supervisor.spec().supervisor.template
+		for _, class := range slices.Sorted(maps.Keys(unexpected)) {
+			supervisor.tree.publish(Event{Kind: Failed, Context: ContextShutdownError, Path: template.path, Node: template.kind, Cause: q.cause, Class: class, Group: unexpected[class]})
+		}
+		q.done().run()
 	})
-}
-
-func (q *sequence) startOne(n *node) supervise.Result {
-	r := supervise.Result{ID: n.spec().id}
-	in := newIncarnation(n, q.owner, q.cause)
-	if in == nil {
-		r.Err = &StartError{n.path, ErrStartAborted}
-		return r
-	}
-	err := q.bringUp(in)
-	switch {
-	case err == nil:
-		r.Incarnation = in.number
-	case errors.Is(err, ErrIgnore):
-		r.Ignored = true
-		in.publish(Event{Kind: Ignored, Cause: q.cause})
-	default:
-		r.Err = &StartError{n.path, err}
-		n.startFailed(in, err)
-	}
-	return r
-}
-
-// bringUp starts an incarnation and waits until it is up, or down again.
-func (q *sequence) bringUp(in *incarnation) error {
-	n := in.node
-	limit := n.spec().life.StartTimeout
-	if limit == NoLimit {
-		limit = -1
-	}
-	begun := time.Now()
-	if err := n.embody(in, limit, q.aborted); err != nil {
-		in.fence(outcome{Crash, err}, false)
-		return err
-	}
-	if limit > 0 {
-		limit = max(limit-time.Since(begun), 0)
-	}
-	if waitFor(in.settled(), limit, q.aborted) {
-		if wasUp, o, _ := in.result(); !wasUp {
-			if o.err == nil {
-				return ErrExitedInStart
-			}
-			return o.err
-		}
-		return nil
-	}
-	// Its time ran out, or its supervisor is to stop: it goes the way of any child that must stop.
-	err := fmt.Errorf("%w after %s", ErrStartTimeout, n.spec().life.StartTimeout)
-	select {
-	case <-q.aborted:
-		err = ErrStartAborted
-	default:
-	}
-	if !waitFor(in.stop(q.cause), n.shutdown(), n.tree.killed) {
-		in.fence(outcome{Killed, err}, true)
-	}
-	return err
 }
 
 // waitFor waits for done, no longer than the limit (negative: none) and until giveUp. It reports whether done came.

@@ -27,7 +27,7 @@ func (s *shell) Receive(ctx actor.Context) {
 		}
 		s.in.orphaned(t.Who)
 	}
-	if s.ctx.Context != ctx {
+	if s.ctx.Context == nil { // protoactor has one context for the whole life of an actor
 		s.ctx = nodeContext{ctx, s.in}
 	}
 	s.user.Receive(&s.ctx)

@@ -71,7 +71,7 @@ func (n *node) status() Status {
 		return StatusBackingOff
 	case n.lastExit.abandoned:
 		return StatusAbandoned
-	case n.lastExit.outcome.class.Abnormal() || !n.downSince.IsZero():
+	case n.lastExit.outcome.class.Abnormal() && !n.lastExit.ignored || !n.downSince.IsZero():
 		return StatusFailed
 	default:
 		return StatusStopped

@@ -2,7 +2,9 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -133,6 +135,7 @@ type AgentSpec struct {
 	Lifecycle
 
 	stateless bool // New is ours, and does nothing
+	noHandler bool // the function that was given is nil
 }
 
 // AgentCode is what one incarnation of an agent runs.
@@ -149,7 +152,7 @@ func (s AgentSpec) With(l Lifecycle) AgentSpec { s.Lifecycle = l; return s }
 // outcome; a panic is the agent's failure.
 func Agent[In, Out any](id string, t routing.Type[In, Out], handle func(context.Context, In) (Out, error)) AgentSpec {
 	code := AgentCode{Handlers: []routing.Handler{routing.HandlerOf(t, handle)}}
-	return AgentSpec{ID: id, Types: []string{t.Name()}, New: func() AgentCode { return code }, stateless: true}
+	return AgentSpec{ID: id, Types: []string{t.Name()}, New: func() AgentCode { return code }, stateless: true, noHandler: handle == nil}
 }
 
 // Handler is an agent with state: it handles tasks of one type. It may also have a method Start(context.Context) error that runs before
@@ -163,6 +166,9 @@ type Handler[In, Out any] interface {
 func Stateful[In, Out any, H Handler[In, Out]](id string, t routing.Type[In, Out], construct func() H) AgentSpec {
 	return AgentSpec{ID: id, Types: []string{t.Name()}, New: func() AgentCode {
 		h := construct()
+		if v := reflect.ValueOf(h); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+			panic(errors.New("constructor returned nil"))
+		}
 		code := AgentCode{Handlers: []routing.Handler{routing.HandlerOf(t, h.Handle)}}
 		if s, ok := any(h).(interface{ Start(context.Context) error }); ok {
 			code.Start = s.Start

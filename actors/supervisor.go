@@ -158,13 +158,36 @@ func (s *supervisor) boot() {
 			return
 		}
 	}
-	s.in.publish(Event{Kind: Starting, Cause: s.in.cause})
-	s.in.node.install(s.spec.children)
-	s.in.node.dropDynamic() // what an earlier incarnation had besides
+	s.in.publish(Event{Kind: Starting, Cause: s.in.causeNow()})
+	if !s.settleIn() {
+		return
+	}
 	config := s.spec.machine()
 	config.Throttle = s.in.node.tree.throttle(s.in.node.kind)
 	s.machine = supervise.New(config)
 	s.step(supervise.Boot{})
+}
+
+// settleIn puts the node's children in order for this incarnation. It is false if that was fenced off meanwhile: they may be its successor's already,
+// which waits here for its turn to put them in order again.
+func (s *supervisor) settleIn() bool {
+	return s.unlessFenced(func(n *node) {
+		n.install(s.spec.children)
+		n.dropDynamic() // what an earlier incarnation had besides
+	})
+}
+
+// unlessFenced changes which children the node has, if they are still this incarnation's to rule. If it is fenced off in the middle of that, its successor
+// puts them in order afterwards.
+func (s *supervisor) unlessFenced(change func(*node)) bool {
+	n := s.in.node
+	n.settling.Lock()
+	defer n.settling.Unlock()
+	if s.in.isFenced() {
+		return false
+	}
+	change(n)
+	return true
 }
 
 func (s *supervisor) startsLater() bool { return true }
@@ -197,16 +220,17 @@ func (s *supervisor) fenced() {
 		return
 	}
 	if s.orphaned.Load() {
-		q := newSequence(s.in, 0, s.in.cause)
+		q := newSequence(s.in, 0, s.in.causeNow())
 		if s.in.node.spec().supervisor.template != nil {
 			q.stopTogether(targets)
 		} else {
-			q.stop(targets)
+			q.stops = targets
+			q.begin()
 		}
 		return
 	}
 	for _, t := range targets {
-		if sub, ok := t.in.body.(*supervisor); ok {
+		if sub, ok := t.in.bodyNow().(*supervisor); ok {
 			sub.orphaned.Store(true)
 		}
 		t.in.fence(outcome{Killed, fmt.Errorf("%w with its supervisor", ErrKilled)}, false)
@@ -250,10 +274,13 @@ func (s *supervisor) carryOut(a supervise.Action) {
 		if a.Together {
 			q.stopTogether(s.targets(a.Targets))
 		} else {
-			q.stop(s.targets(a.Targets))
+			q.stops = s.targets(a.Targets)
+			s.in.errand = q
 		}
 	case supervise.Start:
-		s.begin(a.Sequence, a.For).start(s.prepared(a.Children))
+		q := s.begin(a.Sequence, a.For)
+		q.starts = s.prepared(a.Children)
+		s.in.errand = q
 	case supervise.Abort:
 		s.abort()
 	case supervise.Wait:
@@ -283,17 +310,30 @@ func (s *supervisor) carryOut(a supervise.Action) {
 			n.rest()
 		}
 	case supervise.Drop:
-		if n := s.node(a.ID); n != nil {
-			s.in.node.disown(n)
-		}
+		s.unlessFenced(func(own *node) {
+			if n := own.child(a.ID); n != nil {
+				own.disown(n)
+			}
+		})
 	case supervise.Reconfigured:
-		s.reconfigured(a.Data.(*nodeSpec))
+		s.unlessFenced(func(*node) { s.reconfigured(a.Data.(*nodeSpec)) })
 	case supervise.Reply:
+		s.annotate(&a.Answer.Child)
+		for i := range a.Answer.Children {
+			s.annotate(&a.Answer.Children[i])
+		}
 		answer(a.To, a.Answer)
 	case supervise.Ready:
 		s.in.ready()
 	case supervise.Quit:
 		s.quit(a)
+	}
+}
+
+// annotate adds what only the node knows.
+func (s *supervisor) annotate(c *supervise.Status) {
+	if n := s.node(c.ID); n != nil {
+		c.Data = n.spec()
 	}
 }
 
@@ -318,7 +358,7 @@ func answer(to any, a supervise.Answer) {
 // cause is the event that told of the failure of a child.
 func (s *supervisor) cause(id string) uint64 {
 	if id == "" {
-		return s.in.cause
+		return s.in.causeNow()
 	}
 	n := s.node(id)
 	if n == nil {
@@ -388,7 +428,7 @@ func (s *supervisor) quit(q supervise.Quit) {
 		timer.Stop()
 	}
 	clear(s.timers)
-	s.in.node.dropDynamic()
+	s.unlessFenced((*node).dropDynamic)
 	o := outcome{Class(q.Outcome.Class), q.Outcome.Err}
 	switch {
 	case q.Failed != "":

@@ -35,10 +35,10 @@ type Tree struct {
 	top  *node // the hidden supervisor of the root and the tree's own nodes
 	root *node
 
-	instances  atomic.Uint64  // for made-up IDs
-	deadLetter atomic.Int64   // when the last one was, in Unix nanoseconds, on a system of the tree's own
-	sequences  sync.WaitGroup // that are being carried out
-	killed     chan struct{}  // closed when nothing is waited for any more
+	instances  atomic.Uint64 // for made-up IDs
+	deadLetter atomic.Int64  // when the last one was, in Unix nanoseconds, on a system of the tree's own
+	sequences  inFlight      // that are being carried out
+	killed     chan struct{} // closed when nothing is waited for any more
 	killOnce   sync.Once
 
 	nodesMu sync.RWMutex
@@ -71,6 +71,10 @@ func Start(ctx context.Context, root Supervisor, opts ...Option) (*Tree, error) 
 	t, err := newTree(root, opts)
 	if err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		t.end(nil)
+		return nil, fmt.Errorf("start %s: %w", t.root.path, context.Cause(ctx))
 	}
 	if err := t.boot(ctx); err != nil {
 		t.settle(context.Background())
@@ -156,7 +160,7 @@ func (t *Tree) openHub(root *nodeSpec) error {
 	}
 	hub, err := routing.NewHub(o)
 	if err != nil {
-		return &SpecError{[]Fault{{"WithHub", err.Error()}}}
+		return &SpecError{[]Fault{{"WithHub", err.Error(), err}}}
 	}
 	t.hub = hub
 	return hub.Declare(root.taskTypes()...)
@@ -288,10 +292,7 @@ func (t *Tree) lookup(path string) *node {
 // boot starts the top and waits for it.
 func (t *Tree) boot(ctx context.Context) error {
 	in := newIncarnation(t.top, nil, 0)
-	if err := t.top.embody(in, -1, nil); err != nil {
-		t.end(err)
-		return err
-	}
+	t.dispatcher.Schedule(in.launch)
 	if !waitFor(in.settled(), -1, ctx.Done()) {
 		t.shutdown(context.Cause(ctx))
 		if !waitFor(t.done, DefaultShutdown, nil) {
@@ -338,7 +339,6 @@ func (t *Tree) settle(ctx context.Context) {
 	if t.logged != nil {
 		waitFor(t.logged, DefaultShutdown, ctx.Done()) // a handler that blocks is left to itself
 	}
-	t.cleanUp()
 	// protoactor's throttle has a goroutine that lives as long as its pause after a dead letter
 	time.Sleep(2*deadLetterPause - time.Since(time.Unix(0, t.deadLetter.Load())))
 }
@@ -352,7 +352,7 @@ func (t *Tree) shutdown(reason error) {
 	t.endMu.Unlock()
 	t.hub.Close(ErrShutdown)
 	if in := t.top.current(); in != nil {
-		in.stop(0)
+		in.stop(0).schedule()
 	}
 }
 
@@ -380,7 +380,11 @@ func (t *Tree) topEnded(outcome) {
 		}
 	}
 	t.dispatcher.Schedule(func() {
-		t.sequences.Wait() // what a killed supervisor left is still being stopped, in order
+		// What a killed supervisor left is still being stopped, in order.
+		if !waitFor(t.sequences.none(), -1, t.killed) {
+			waitFor(t.sequences.none(), abandonGrace, nil)
+		}
+		t.cleanUp()
 		t.end(err)
 	})
 }
@@ -395,12 +399,7 @@ func (t *Tree) end(err error) {
 			n.guard.Breaker().Close()
 		}
 	}
-	l := &t.leftovers
-	l.mu.Lock()
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-	l.mu.Unlock()
+	t.stopWatching()
 	t.bus.close()
 	t.dispatcher.close()
 	if t.system != nil {

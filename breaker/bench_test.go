@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -93,5 +94,39 @@ func BenchmarkClosedSuccessTimed(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_, _ = breaker.Do(ctx, br, ok)
+	}
+}
+
+func BenchmarkTimeWindow(b *testing.B) {
+	ctx := context.Background()
+	br := newBreaker(b, breaker.Config{OperationTimeout: breaker.NoTimeout, Window: &breaker.Window{Span: 10 * time.Second}})
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = breaker.Do(ctx, br, ok)
+	}
+}
+
+// BenchmarkClosedSuccessWaiting has a function that looks at the end of its context.
+func BenchmarkClosedSuccessWaiting(b *testing.B) {
+	ctx, br := context.Background(), newBreaker(b, breaker.Config{})
+	waiting := func(ctx context.Context) (int, error) {
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		default:
+			return 1, nil
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = breaker.Do(ctx, br, waiting)
+	}
+}
+
+func BenchmarkDetached(b *testing.B) {
+	ctx, br := context.Background(), newBreaker(b, breaker.Config{})
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = breaker.DoDetached(ctx, br, ok)
 	}
 }

@@ -20,6 +20,7 @@ type Breaker struct {
 	measured   bool // there are slow calls
 	born       time.Time
 	errTimeout *TimeoutError
+	late       context.Context        // one that errTimeout ended
 	current    atomic.Pointer[period] // replaced under mu only
 
 	_         cacheLine
@@ -46,6 +47,11 @@ func New(cfg Config) (*Breaker, error) {
 		errTimeout: &TimeoutError{Name: cfg.Name, Limit: cfg.OperationTimeout},
 		observers:  make(map[*observer]struct{}),
 	}
+	if b.timed {
+		late, end := context.WithCancelCause(context.Background())
+		end(b.errTimeout)
+		b.late = late
+	}
 	b.detached.limit = int64(cfg.MaxInFlight)
 	b.current.Store(b.newPeriod(Closed, 0, b.born))
 	if cfg.OnTransition != nil {
@@ -58,7 +64,14 @@ func New(cfg Config) (*Breaker, error) {
 func (b *Breaker) Name() string { return b.cfg.Name }
 
 // Config is the configuration in force, defaults filled in.
-func (b *Breaker) Config() Config { return b.cfg }
+func (b *Breaker) Config() Config {
+	cfg := b.cfg
+	if cfg.Window != nil {
+		w := *cfg.Window
+		cfg.Window = &w
+	}
+	return cfg
+}
 
 // State is the present state.
 func (b *Breaker) State() State { return b.period().state }
@@ -157,16 +170,6 @@ func (p Permit) DoneErr(err error) {
 	}
 }
 
-// succeeded records a Success, at the least possible cost.
-func (p Permit) succeeded() {
-	period := p.period
-	if period == nil || !period.plain || period.failures.Load() != 0 {
-		p.settle(Success, nil)
-		return
-	}
-	period.breaker.counters.stripe().succeeded.Add(1)
-}
-
 // settle records a verdict: in the totals always, in the state if the permit's period is still the present one.
 func (p Permit) settle(v Verdict, cause error) {
 	period := p.period
@@ -175,6 +178,9 @@ func (p Permit) settle(v Verdict, cause error) {
 	}
 	b := period.breaker
 	b.counters.count(v)
+	if period.plain && period.window == nil && v == Failure && period.count(b.cfg.FailureThreshold) {
+		return
+	}
 	var now time.Duration
 	if period.window != nil || b.measured {
 		now = b.age()
@@ -182,8 +188,8 @@ func (p Permit) settle(v Verdict, cause error) {
 	isSlow := b.measured && now-p.start >= b.cfg.Window.SlowCall
 	switch period.state {
 	case Closed:
-		if next := period.tally(&b.cfg, v, isSlow, now, cause); next.to != Closed {
-			b.advance(period, next)
+		if follows := period.tally(&b.cfg, v, isSlow, now); follows != stays {
+			b.open(period, follows, v, cause)
 		}
 	case HalfOpen:
 		b.settleProbe(p, v, isSlow, cause)
@@ -239,21 +245,22 @@ func (b *Breaker) period() *period {
 	return p
 }
 
-// advance takes a step from a period, unless it is over by now.
-func (b *Breaker) advance(from *period, s step) {
+// open opens the breaker after a verdict in a closed period, unless the period is over by now or a success has come
+// before its last straw.
+func (b *Breaker) open(from *period, follows change, v Verdict, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.current.Load() != from || s.counted && !from.seal(b.cfg.FailureThreshold) {
+	if b.current.Load() != from || follows == lastStraw && !from.seal(b.cfg.FailureThreshold) {
 		return
 	}
-	b.move(from, s)
+	b.move(from, step{to: Open, trip: openTime(&b.cfg, v, 0), cause: cause})
 }
 
 func (b *Breaker) newPeriod(s State, gen uint64, since time.Time) *period {
 	p := &period{breaker: b, state: s, gen: gen, since: since}
 	if s == Closed {
 		p.window = newWindow(b.cfg.Window)
-		p.plain = p.window == nil
+		p.plain = !b.measured
 	}
 	return p
 }

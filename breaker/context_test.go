@@ -2,6 +2,7 @@ package breaker_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +23,19 @@ func inTimedCall(t *testing.T, fn func(ctx context.Context, cancelCaller context
 	})
 }
 
+// withAndWithoutCallersEnd does so for a caller whose context may end, and for one whose can't.
+func withAndWithoutCallersEnd(t *testing.T, fn func(ctx context.Context)) {
+	inTimedCall(t, func(ctx context.Context, _ context.CancelFunc) { fn(ctx) })
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, breaker.Config{})
+		caller := context.WithValue(context.Background(), key{}, "task 7")
+		_, _ = breaker.Do(caller, b, func(ctx context.Context) (int, error) { fn(ctx); return 0, nil })
+	})
+}
+
 func TestContextOfATimedCall(t *testing.T) {
 	t.Run("values, deadline, admission", func(t *testing.T) {
-		inTimedCall(t, func(ctx context.Context, _ context.CancelFunc) {
+		withAndWithoutCallersEnd(t, func(ctx context.Context) {
 			for range 2 { // before and after somebody waits for it
 				assert.Equal(t, "task 7", ctx.Value(key{}))
 				at, ok := ctx.Deadline()
@@ -40,7 +51,7 @@ func TestContextOfATimedCall(t *testing.T) {
 		})
 	})
 	t.Run("ends at the timeout, for children and callbacks, too", func(t *testing.T) {
-		inTimedCall(t, func(ctx context.Context, _ context.CancelFunc) {
+		withAndWithoutCallersEnd(t, func(ctx context.Context) {
 			child, cancel := context.WithCancel(context.WithValue(ctx, key{}, "child"))
 			defer cancel()
 			called := make(chan struct{})
@@ -53,7 +64,7 @@ func TestContextOfATimedCall(t *testing.T) {
 		})
 	})
 	t.Run("polled instead of waited for", func(t *testing.T) {
-		inTimedCall(t, func(ctx context.Context, _ context.CancelFunc) {
+		withAndWithoutCallersEnd(t, func(ctx context.Context) {
 			time.Sleep(opTimeout - 1)
 			require.NoError(t, ctx.Err())
 			time.Sleep(1)
@@ -78,17 +89,33 @@ func TestContextOfATimedCall(t *testing.T) {
 	})
 	t.Run("is over when the call is", func(t *testing.T) {
 		for _, waited := range []bool{false, true} {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBreaker(t, breaker.Config{})
-				kept, _ := breaker.Do(t.Context(), b, func(ctx context.Context) (context.Context, error) {
-					if waited {
-						_ = ctx.Done()
+			for _, alone := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					caller := t.Context()
+					if alone {
+						caller = context.Background()
 					}
-					return ctx, nil
+					b := newBreaker(t, breaker.Config{})
+					var called, stopped atomic.Bool
+					kept, _ := breaker.Do(caller, b, func(ctx context.Context) (context.Context, error) {
+						if waited {
+							_ = ctx.Done()
+							context.AfterFunc(ctx, func() { called.Store(true) })
+							assert.True(t, context.AfterFunc(ctx, func() { stopped.Store(true) })())
+						}
+						return ctx, nil
+					})
+					assert.Equal(t, context.Canceled, kept.Err())
+					assert.Equal(t, context.Canceled, context.Cause(kept))
+					<-kept.Done()
+					synctest.Wait()
+					assert.Equal(t, waited, called.Load())
+					assert.False(t, stopped.Load())
+					late := make(chan struct{})
+					assert.NotNil(t, context.AfterFunc(kept, func() { close(late) }))
+					<-late
 				})
-				assert.Equal(t, context.Canceled, kept.Err())
-				<-kept.Done()
-			})
+			}
 		}
 	})
 }
@@ -138,4 +165,42 @@ func TestDeafCallsAreCountedEachAtItsTime(t *testing.T) {
 		time.Sleep(time.Hour)
 		assert.EqualValues(t, 10, b.Snapshot().Totals.Failed)
 	})
+}
+
+func TestContextUnderACallersEarlierDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, breaker.Config{})
+		caller, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		kept, err := breaker.Do(caller, b, func(ctx context.Context) (context.Context, error) {
+			at, ok := ctx.Deadline()
+			assert.True(t, ok)
+			assert.Equal(t, 2*time.Second, time.Until(at))
+			assert.NoError(t, ctx.Err())
+			called := make(chan struct{})
+			context.AfterFunc(ctx, func() { close(called) })
+			<-called
+			<-ctx.Done()
+			return ctx, ctx.Err()
+		})
+		assert.Equal(t, context.DeadlineExceeded, err)
+		assert.Equal(t, context.DeadlineExceeded, kept.Err())
+		assert.EqualValues(t, 1, b.Snapshot().Totals.Failed, "once")
+
+		caller, cancel = context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		kept, err = breaker.Do(caller, b, func(ctx context.Context) (context.Context, error) { return ctx, nil })
+		assert.NoError(t, err)
+		assert.Equal(t, context.Canceled, kept.Err(), "over with the call, though nobody asked before")
+		<-kept.Done()
+	})
+}
+
+func TestConfigIsACopy(t *testing.T) {
+	mine := breaker.Window{Calls: 10}
+	b := newBreaker(t, breaker.Config{Window: &mine})
+	mine.Calls = 99
+	b.Config().Window.MinCalls = 1
+	assert.Equal(t, 10, b.Config().Window.Calls)
+	assert.Equal(t, 10, b.Config().Window.MinCalls)
 }

@@ -15,31 +15,67 @@ func Do[T any](ctx context.Context, b *Breaker, fn func(context.Context) (T, err
 		var zero T
 		return zero, err
 	}
-	permit, err := b.Acquire()
-	if err != nil {
-		var zero T
-		return zero, err
+	p := b.current.Load()
+	if !p.plain || b.timed {
+		return doOtherwise(ctx, b, p, fn)
 	}
-	if b.timed {
-		return doTimed(ctx, b, permit, fn)
-	}
-	return doUntimed(ctx, permit, fn)
-}
-
-func doUntimed[T any](ctx context.Context, permit Permit, fn func(context.Context) (T, error)) (T, error) {
+	// The way that nearly every call takes: closed, without an operation timeout.
 	settled := false
 	defer func() { // no recover: a panic keeps its stack, a Goexit its way
+		if !settled {
+			Permit{period: p}.settle(Failure, errPanicked)
+		}
+	}()
+	v, err := fn(ctx)
+	switch {
+	case err == nil && p.failures.Load() == 0:
+		settled = true
+		b.counters.stripe().succeeded.Add(1)
+		if p.window != nil {
+			p.window.add(markOf(Success, false), b.age())
+		}
+	case err != nil && p.window == nil && b.isPlainFailure(ctx, err) && p.count(b.cfg.FailureThreshold):
+		settled = true
+		b.counters.stripe().failed.Add(1)
+	default:
+		verdict := b.verdict(err, ctx.Err() == context.Canceled)
+		settled = true
+		Permit{period: p}.settle(verdict, err)
+	}
+	return v, err
+}
+
+func doOtherwise[T any](ctx context.Context, b *Breaker, p *period, fn func(context.Context) (T, error)) (T, error) {
+	if p.state == Open && !p.near.Load() {
+		b.counters.stripe().rejected.Add(1)
+		var zero T
+		return zero, p.reject
+	}
+	return doAdmitted(ctx, b, fn)
+}
+
+func doAdmitted[T any](ctx context.Context, b *Breaker, fn func(context.Context) (T, error)) (T, error) {
+	permit, err := b.Acquire()
+	switch {
+	case err != nil:
+		var zero T
+		return zero, err
+	case b.timed:
+		return doTimed(ctx, b, permit, fn)
+	default:
+		return doUntimed(ctx, b, permit, fn)
+	}
+}
+
+func doUntimed[T any](ctx context.Context, b *Breaker, permit Permit, fn func(context.Context) (T, error)) (T, error) {
+	settled := false
+	defer func() {
 		if !settled {
 			permit.settle(Failure, errPanicked)
 		}
 	}()
 	v, err := fn(ctx)
-	if err == nil {
-		settled = true
-		permit.succeeded()
-		return v, nil
-	}
-	verdict := permit.period.breaker.verdict(err, ctx.Err() == context.Canceled)
+	verdict := b.verdict(err, ctx.Err() == context.Canceled)
 	settled = true
 	permit.settle(verdict, err)
 	return v, err

@@ -17,14 +17,19 @@ type refusal struct{ text string }
 func (r *refusal) Error() string             { return r.text }
 func (r *refusal) RetryAfter() time.Duration { return refusalDelay }
 
+// rejection is a sentinel for refusals whose own type says when to come back.
+type rejection struct{ text string }
+
+func (r *rejection) Error() string { return r.text }
+
 var (
 	// ErrOpen is matched by the *OpenError of a call that was refused because the breaker is open. Come back after its
 	// RetryAfter; do not retry in a loop.
-	ErrOpen = errors.New("breaker: open")
+	ErrOpen error = &rejection{"breaker: open"}
 
 	// ErrHalfOpenLimit is matched by the *OpenError of a call that was refused because all half-open slots are taken.
 	// Come back after its RetryAfter, when the probes have decided.
-	ErrHalfOpenLimit = errors.New("breaker: half-open, all slots taken")
+	ErrHalfOpenLimit error = &rejection{"breaker: half-open, all slots taken"}
 
 	// ErrTimeout is matched by the *TimeoutError of a call that outlived the breaker's operation timeout or its own
 	// Call.Deadline. It is a context.DeadlineExceeded as well.
@@ -40,7 +45,7 @@ var (
 	ErrStopped error = &refusal{"breaker: stopped"}
 
 	// ErrRateLimited is matched by the *RateLimitError of a call that a limiter would have kept waiting for too long.
-	ErrRateLimited = errors.New("breaker: rate limited")
+	ErrRateLimited error = &rejection{"breaker: rate limited"}
 
 	// ErrRegistryFull is the answer of a registry whose bound is reached while none of its breakers is idle and closed.
 	// It has a RetryAfter.

@@ -153,8 +153,8 @@ func (t *thread) begin(b *Breaker, op operation) (rest func()) {
 		case p.state == HalfOpen:
 			b.settleProbe(t.permit, op.verdict, false, nil)
 		case p.state == Closed:
-			if next := p.tally(&b.cfg, op.verdict, false, 0, nil); next.to != Closed {
-				return func() { b.advance(p, next) }
+			if follows := p.tally(&b.cfg, op.verdict, false, 0); follows != stays {
+				return func() { b.open(p, follows, op.verdict, nil) }
 			}
 		}
 	case "elapse":

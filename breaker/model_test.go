@@ -54,7 +54,7 @@ func (m *model) advance(d time.Duration) {
 
 func (m *model) acquire(id int) bool {
 	switch m.state {
-	case breaker.Closed:
+	case breaker.Closed, breaker.Disabled:
 		return true
 	case breaker.HalfOpen:
 		if len(m.leases) < int(m.cfg.HalfOpenMaxCalls) {
@@ -76,7 +76,7 @@ func (m *model) done(id int, gen uint64, v breaker.Verdict) {
 		delete(m.leases, id)
 	}
 	switch {
-	case v == breaker.Ignore:
+	case v == breaker.Ignore, m.state == breaker.Disabled:
 	case m.state == breaker.Closed && v == breaker.Success:
 		m.failures = 0
 	case m.state == breaker.Closed:
@@ -92,7 +92,23 @@ func (m *model) done(id int, gen uint64, v breaker.Verdict) {
 	}
 }
 
-// op is one step of a run: a wait, an acquire, or a done of the permit at index Permit.
+// hand is one of the hands.
+func (m *model) hand(name string) {
+	switch name {
+	case "reset":
+		m.enter(breaker.Closed)
+	case "force open":
+		if m.state != breaker.ForcedOpen {
+			m.enter(breaker.ForcedOpen)
+		}
+	case "disable":
+		if m.state != breaker.Disabled {
+			m.enter(breaker.Disabled)
+		}
+	}
+}
+
+// op is one step of a run: a wait, an acquire, a done of the permit at index Permit, or a hand.
 type op struct {
 	Kind    string
 	Wait    time.Duration
@@ -103,7 +119,7 @@ type op struct {
 func TestAgreesWithTheModel(t *testing.T) {
 	genOp := rapid.Custom(func(t *rapid.T) op {
 		return op{
-			Kind:    rapid.SampledFrom([]string{"wait", "acquire", "acquire", "done", "done"}).Draw(t, "kind"),
+			Kind:    rapid.SampledFrom([]string{"wait", "wait", "acquire", "acquire", "acquire", "done", "done", "done", "reset", "force open", "disable"}).Draw(t, "kind"),
 			Wait:    time.Duration(rapid.IntRange(1, 12).Draw(t, "wait")),
 			Permit:  rapid.IntRange(0, 9).Draw(t, "permit"),
 			Verdict: rapid.SampledFrom([]breaker.Verdict{breaker.Success, breaker.Failure, breaker.Failure, breaker.Ignore}).Draw(t, "verdict"),
@@ -159,6 +175,9 @@ func replay(t *testing.T, cfg breaker.Config, ops []op) error {
 			permits = append(permits[:at], permits[at+1:]...)
 			h.permit.Done(o.Verdict)
 			m.done(h.id, h.gen, o.Verdict)
+		default:
+			hands[o.Kind](b)
+			m.hand(o.Kind)
 		}
 		s := b.Snapshot()
 		got := fmt.Sprint(s.State, s.Gen, s.Failures%cfg.FailureThreshold, s.Successes, s.InFlight)

@@ -13,7 +13,7 @@ import (
 type period struct {
 	breaker *Breaker
 	state   State
-	plain   bool // Closed, without a window: a success changes nothing while failures is 0
+	plain   bool // Closed, and calls are not measured: while failures is 0, a success is a count and no more
 	gen     uint64
 	since   time.Time
 	until   time.Time // Open: when half-open begins
@@ -43,32 +43,37 @@ type step struct {
 	trip     time.Duration // to Open: for how long
 	reopened uint32        // to Open
 	cause    error
-	counted  bool // to Open from Closed: if it is the last straw, which is found out by seal
 }
 
+// change is what a verdict in a closed period makes of it.
+type change uint8
+
+const (
+	stays     change = iota
+	opens            // for sure
+	lastStraw        // if it still is the last straw under the lock: see seal
+)
+
 // tally counts a verdict in a closed period and says what follows: without a lock, but for the failure that is the last
-// straw. That one is not counted here; it opens the breaker by seal, under the lock, if it still is the last straw there.
-func (p *period) tally(cfg *Config, v Verdict, isSlow bool, now time.Duration, cause error) step {
-	if v == Ignore {
-		return step{to: Closed}
-	}
-	s := step{to: Closed, cause: cause}
-	if v != Success {
-		if v.tripTime() > 0 {
-			s.to = Open
-		} else if !p.count(cfg.FailureThreshold) {
-			s.to, s.counted = Open, true
+// straw. That one is not counted here.
+func (p *period) tally(cfg *Config, v Verdict, isSlow bool, now time.Duration) change {
+	follows := stays
+	switch {
+	case v == Success:
+		if p.failures.Load() != 0 {
+			p.forgive(cfg.FailureThreshold)
 		}
-	} else if p.failures.Load() != 0 {
-		p.forgive(cfg.FailureThreshold)
+	case v == Ignore:
+		return stays
+	case v.tripTime() > 0:
+		follows = opens
+	case !p.count(cfg.FailureThreshold):
+		follows = lastStraw
 	}
 	if p.window != nil && p.window.add(markOf(v, isSlow), now) {
-		s.to, s.counted = Open, false
+		follows = opens
 	}
-	if s.to == Open {
-		s.trip = openTime(cfg, v, 0)
-	}
-	return s
+	return follows
 }
 
 // count counts a failure, unless it would be the last straw.

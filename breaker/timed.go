@@ -8,10 +8,8 @@ import (
 )
 
 // timedCall is a call with a time limit, and the context that its function gets. Most functions never wait for the end of
-// their context, so one of the standard library is made only for those that do.
-//
-// Several may want to record the verdict: the return of the function, the operation timeout, the end of the caller's
-// context. Whoever claims the call first does.
+// their context, so what it takes to wait is made only for those that do: a signal that the operation timeout sends, with
+// no timer of its own. Where it isn't the operation timeout that comes first, a context of the standard library does.
 type timedCall struct {
 	caller   context.Context
 	breaker  *Breaker
@@ -26,6 +24,7 @@ type timedCall struct {
 	recording sync.Mutex    // held while a timer records, so that a function that returns meanwhile waits for it
 	recorded  bool          // the function's goroutine has recorded the verdict. Its own
 	standard  atomic.Pointer[standardContext]
+	signal    atomic.Pointer[signal] // with an operation timeout, else standard
 }
 
 const (
@@ -69,10 +68,10 @@ func (c *timedCall) returned() (mine bool) {
 	}
 	mine = c.claim(isOver)
 	if std := c.standard.Load(); std != nil {
-		if mine && context.Cause(std) == error(c.breaker.errTimeout) {
-			c.state.Or(isLate) // its timer was quicker than the list's
-		}
 		std.cancel()
+	}
+	if s := c.signal.Load(); s != nil {
+		s.send(functionReturned)
 	}
 	if !mine {
 		c.recording.Lock()
@@ -127,6 +126,9 @@ func (c *timedCall) expire() {
 	}
 	c.state.Or(isLate)
 	c.recordTimeout()
+	if s := c.signal.Load(); s != nil {
+		s.send(timeIsOver)
+	}
 	if c.free != nil {
 		c.free()
 	}
@@ -154,21 +156,45 @@ func (c *timedCall) Deadline() (time.Time, bool) {
 	return c.breaker.born.Add(c.deadline), true
 }
 
-// Done makes the standard context.
-func (c *timedCall) Done() <-chan struct{} { return c.wait().Done() }
-
-// Err makes the standard context when there is something to tell, so that it and context.Cause always agree.
-func (c *timedCall) Err() error {
-	if std := c.standard.Load(); std != nil {
-		return std.Err()
+// Done makes what it takes to wait.
+func (c *timedCall) Done() <-chan struct{} {
+	if c.limited() {
+		return c.signalled().done
 	}
-	if c.state.Load()&(isLate|isOver) == 0 && c.caller.Err() == nil {
-		return nil
-	}
-	return c.wait().Err()
+	return c.wait().Done()
 }
 
-// Value also answers for the package context, which finds out by a key of its own what it can attach children to.
+// limited says whether the operation timeout is what ends the context, unless the function or its caller comes first.
+func (c *timedCall) limited() bool { return c.deadline != 0 }
+
+// Err agrees with Done and context.Cause.
+func (c *timedCall) Err() error {
+	if !c.limited() {
+		if c.standard.Load() == nil && c.state.Load()&isOver == 0 && c.caller.Err() == nil {
+			return nil
+		}
+		return c.wait().Err()
+	}
+	if s := c.signal.Load(); s == nil && c.reason() == nothing {
+		return nil
+	}
+	s := c.signalled()
+	if r := c.reason(); r != nothing {
+		s.send(r) // perhaps before the caller's context came to it
+	}
+	switch reason(s.sent.Load()) {
+	case nothing:
+		return nil
+	case timeIsOver:
+		return context.DeadlineExceeded
+	case callerEnded:
+		return c.caller.Err()
+	default:
+		return context.Canceled
+	}
+}
+
+// Value also answers for the package context, which asks by a key of its own for the cause.
 func (c *timedCall) Value(key any) any {
 	if key == (admissionKey{}) {
 		return c.permit.admission()
@@ -176,7 +202,51 @@ func (c *timedCall) Value(key any) any {
 	if std := c.standard.Load(); std != nil {
 		return std.Value(key)
 	}
+	if s := c.signal.Load(); s != nil && reason(s.sent.Load()) == timeIsOver {
+		if v := c.breaker.late.Value(key); v != nil {
+			return v
+		}
+	}
 	return c.caller.Value(key)
+}
+
+// AfterFunc is used by the package context: what is derived from this context needs no goroutine to wait for it.
+func (c *timedCall) AfterFunc(f func()) (stop func() bool) {
+	if c.limited() {
+		return c.signalled().then(f)
+	}
+	return context.AfterFunc(c.wait(), f)
+}
+
+// reason is why the context is over, by now.
+func (c *timedCall) reason() reason {
+	state := c.state.Load()
+	switch {
+	case state&isLate != 0:
+		return timeIsOver
+	case c.caller.Err() != nil:
+		return callerEnded
+	case state&isOver != 0:
+		return functionReturned
+	default:
+		return nothing
+	}
+}
+
+func (c *timedCall) signalled() *signal {
+	if s := c.signal.Load(); s != nil {
+		return s
+	}
+	s := &signal{done: make(chan struct{})}
+	if !c.signal.CompareAndSwap(nil, s) {
+		return c.signal.Load()
+	}
+	if r := c.reason(); r != nothing {
+		s.send(r)
+	} else if c.caller.Done() != nil {
+		s.heed(c.caller)
+	}
+	return s
 }
 
 func (c *timedCall) wait() *standardContext {
@@ -184,12 +254,7 @@ func (c *timedCall) wait() *standardContext {
 		return std
 	}
 	std := &standardContext{}
-	if c.deadline != 0 {
-		at, _ := c.Deadline()
-		std.Context, std.cancel = context.WithDeadlineCause(c.caller, at, c.breaker.errTimeout)
-	} else {
-		std.Context, std.cancel = context.WithCancel(c.caller)
-	}
+	std.Context, std.cancel = context.WithCancel(c.caller)
 	if !c.standard.CompareAndSwap(nil, std) {
 		std.cancel()
 		return c.standard.Load()
@@ -198,4 +263,72 @@ func (c *timedCall) wait() *standardContext {
 		std.cancel()
 	}
 	return std
+}
+
+// reason why a context is over.
+type reason uint32
+
+const (
+	nothing reason = iota
+	timeIsOver
+	callerEnded
+	functionReturned
+)
+
+// signal tells once that a context is over: it closes done and calls what waits.
+type signal struct {
+	done chan struct{}
+	sent atomic.Uint32 // a reason. Written under mu
+
+	mu     sync.Mutex // guards what follows
+	unheed func() bool
+	calls  map[*func()]struct{}
+}
+
+// send is for the first who has a reason.
+func (s *signal) send(r reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sent.Load() != uint32(nothing) {
+		return
+	}
+	s.sent.Store(uint32(r))
+	close(s.done)
+	if s.unheed != nil {
+		s.unheed()
+	}
+	for f := range s.calls {
+		go (*f)()
+	}
+	s.calls = nil
+}
+
+// heed sends the signal when the caller's context ends.
+func (s *signal) heed(caller context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sent.Load() == uint32(nothing) {
+		s.unheed = context.AfterFunc(caller, func() { s.send(callerEnded) })
+	}
+}
+
+// then calls f on a goroutine of its own when the signal is sent. stop says whether it prevented that.
+func (s *signal) then(f func()) (stop func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sent.Load() != uint32(nothing) {
+		go f()
+		return func() bool { return false }
+	}
+	if s.calls == nil {
+		s.calls = make(map[*func()]struct{})
+	}
+	s.calls[&f] = struct{}{}
+	return func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_, waits := s.calls[&f]
+		delete(s.calls, &f)
+		return waits
+	}
 }

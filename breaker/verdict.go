@@ -86,11 +86,25 @@ func (b *Breaker) classify(err error) (v Verdict) {
 // isRejection says whether err is a refusal of a guard: this breaker's own, or that of any guard further down.
 func isRejection(err error) bool {
 	if isLeaf(err) {
-		return err == ErrOpen || err == ErrHalfOpenLimit || err == ErrSaturated || err == ErrStopped ||
-			err == ErrRateLimited || err == ErrRegistryFull
+		return isSentinel(err)
 	}
 	return errors.Is(err, ErrOpen) || errors.Is(err, ErrHalfOpenLimit) || errors.Is(err, ErrSaturated) ||
 		errors.Is(err, ErrStopped) || errors.Is(err, ErrRateLimited) || errors.Is(err, ErrRegistryFull)
+}
+
+func isSentinel(err error) bool {
+	switch err.(type) {
+	case *refusal, *rejection:
+		return true
+	default:
+		return false
+	}
+}
+
+// isPlainFailure says whether verdict would make a Failure of err, as far as that can be told in a moment: there is no
+// classifier, the error stands for itself, and the caller has not given up.
+func (b *Breaker) isPlainFailure(ctx context.Context, err error) bool {
+	return b.cfg.Classify == nil && isLeaf(err) && !isSentinel(err) && ctx.Err() == nil
 }
 
 // isLeaf says whether err stands for nothing but itself, so that == does for errors.Is, at a tenth of its price.

@@ -201,17 +201,23 @@ func (r *callRing) sum() tally {
 // own, so none can carry into another.
 type bucketRing struct {
 	width   time.Duration
+	latest  atomic.Pointer[bucket] // one of the buckets, mostly the one that is asked for
 	buckets []atomic.Pointer[bucket]
 }
 
 // bucket counts the calls of one step of time.
 type bucket struct {
 	step                int64
+	begin               time.Duration // age of the breaker
 	calls, failed, slow atomic.Int64
 }
 
 func (r *bucketRing) add(m mark, now time.Duration) {
-	b := r.at(int64(now / r.width))
+	b := r.latest.Load()
+	if b == nil || uint64(now-b.begin) >= uint64(r.width) {
+		b = r.at(int64(now / r.width))
+		r.latest.Store(b)
+	}
 	b.calls.Add(1)
 	if m&markFailed != 0 {
 		b.failed.Add(1)
@@ -229,7 +235,7 @@ func (r *bucketRing) at(step int64) *bucket {
 		if b != nil && b.step == step {
 			return b
 		}
-		fresh := &bucket{step: step}
+		fresh := &bucket{step: step, begin: time.Duration(step) * r.width}
 		if b != nil && b.step > step || place.CompareAndSwap(b, fresh) {
 			return fresh
 		}

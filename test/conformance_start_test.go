@@ -3,7 +3,7 @@ package test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,7 +28,7 @@ func ignoreFromInit(t *testing.T) {
 	require.ErrorIs(t, err, actors.ErrIgnore)
 	require.Nil(t, tree)
 
-	tree = start(t, actors.Supervisor{ID: "root", Children: []actors.Child{ignored("s"), plain("a", hooks{})}})
+	tree = begin(t, actors.Supervisor{ID: "root", Children: []actors.Child{ignored("s"), plain("a", hooks{})}})
 	pid, err := tree.StartChild(t.Context(), "root", ignored("late"))
 	require.NoError(t, err, "to be ignored is no failure")
 	require.Nil(t, pid)
@@ -66,7 +66,7 @@ func panicInInitIsAStartError(t *testing.T) {
 	require.ErrorAs(t, err, &raised)
 	require.Contains(t, raised.Stack(), "panicInInitIsAStartError")
 
-	tree := start(t, actors.Supervisor{ID: "root"})
+	tree := begin(t, actors.Supervisor{ID: "root"})
 	_, err = tree.StartChild(t.Context(), "root", raises("s"))
 	requireChain(t, err, "root/s")
 	require.ErrorIs(t, err, errBoom)
@@ -93,7 +93,7 @@ func startErrorsCarryTheWholeChain(t *testing.T) {
 	requireChain(t, err, "root", "root/s", "root/s/deep", "root/s/deep/sick")
 	require.ErrorIs(t, err, errBoom)
 
-	tree := start(t, actors.Supervisor{ID: "root"})
+	tree := begin(t, actors.Supervisor{ID: "root"})
 	failed := tree.Subscribe(10, actors.StartFailed)
 	_, err = tree.StartChild(t.Context(), "root", spec)
 	requireChain(t, err, "root/s", "root/s/deep", "root/s/deep/sick")
@@ -107,7 +107,7 @@ func startErrorsCarryTheWholeChain(t *testing.T) {
 }
 
 func childAnswersAsSoonAsItIsStarted(t *testing.T) {
-	tree := start(t, actors.Supervisor{ID: "root"})
+	tree := begin(t, actors.Supervisor{ID: "root"})
 	pid, err := tree.StartChild(t.Context(), "root", obedient(actors.Lifecycle{}))
 	require.NoError(t, err)
 	require.Equal(t, tree.PID("root/a"), pid)
@@ -125,7 +125,7 @@ func childAnswersAsSoonAsItIsStarted(t *testing.T) {
 }
 
 func instanceAnswersAsSoonAsItIsStarted(t *testing.T) {
-	tree := start(t, dynamic(obedient(actors.Lifecycle{})))
+	tree := begin(t, dynamic(obedient(actors.Lifecycle{})))
 	pid, err := tree.StartInstance(t.Context(), "root/d", "x")
 	require.NoError(t, err)
 	require.Equal(t, tree.PID("root/d/x"), pid)
@@ -136,7 +136,7 @@ func instanceAnswersAsSoonAsItIsStarted(t *testing.T) {
 }
 
 func nameThatIsTakenOutsideIsAStartError(t *testing.T) {
-	system := actor.NewActorSystem()
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
 	t.Cleanup(system.Shutdown)
 	outsider, err := system.Root.SpawnNamed(actor.PropsFromFunc(func(ctx actor.Context) {
 		if _, ok := ctx.Message().(string); ok {
@@ -144,7 +144,7 @@ func nameThatIsTakenOutsideIsAStartError(t *testing.T) {
 		}
 	}), "root/a")
 	require.NoError(t, err)
-	tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{plain("b", hooks{})}}, actors.WithSystem(system))
+	tree := begin(t, actors.Supervisor{ID: "root", Children: []actors.Child{plain("b", hooks{})}}, actors.WithSystem(system))
 
 	_, err = tree.StartChild(t.Context(), "root", obedient(actors.Lifecycle{}))
 	requireChain(t, err, "root/a")
@@ -175,7 +175,7 @@ func faultySpecsAreRefused(t *testing.T) {
 		_, err := actors.Start(t.Context(), actors.Supervisor{ID: "root", Children: []actors.Child{faulty.spec}})
 		require.Equal(t, []string{faulty.fault}, faultsOf(t, err))
 
-		tree := start(t, actors.Supervisor{ID: "root"})
+		tree := begin(t, actors.Supervisor{ID: "root"})
 		_, err = tree.StartChild(t.Context(), "root", faulty.spec)
 		require.Equal(t, []string{faulty.fault}, faultsOf(t, err))
 		require.Empty(t, states(t, tree, "root"))
@@ -183,7 +183,7 @@ func faultySpecsAreRefused(t *testing.T) {
 }
 
 func everyKindOfSpecIsValidated(t *testing.T) {
-	tree := start(t, actors.Supervisor{ID: "root"})
+	tree := begin(t, actors.Supervisor{ID: "root"})
 	code := func() actors.AgentCode { return actors.AgentCode{} }
 	for _, faulty := range []struct {
 		spec  actors.Child
@@ -202,7 +202,7 @@ func everyKindOfSpecIsValidated(t *testing.T) {
 		{actors.AgentSpec{ID: "a", New: code, Types: []string{"t"}, Credits: -1}, "Credits is -1"},
 		{actors.Pool(0, actors.AgentSpec{ID: "a", New: code, Types: []string{"t"}}), "pool of 0"},
 		{actors.Pool(2, actors.AgentSpec{ID: "a", New: code, Types: []string{"t"}}), "a pool is 2 children"},
-		{actors.Breaker{ID: "a", Config: breaker.Config{OpenFor: -1}}, "Config: "},
+		{actors.Breaker{ID: "a", Config: breaker.Config{ResetTimeout: -1}}, "Config: "},
 		{actors.Supervisor{ID: "a", Children: []actors.Child{plain("b", hooks{}), plain("b", hooks{})}}, "ID is used twice"},
 		{actors.Supervisor{ID: "a", Children: []actors.Child{plain("b", hooks{})}, Template: plain("t", hooks{})}, "Template excludes Children"},
 		{actors.Supervisor{ID: "a", Strategy: strategies.OneForAll(strategies.AlwaysRestart()), Template: plain("t", hooks{})}, "Template needs the strategy one_for_one"},
@@ -220,7 +220,7 @@ func allCombinationsOfALifecycle(t *testing.T) {
 	ok := func() actor.Actor { return actor.ReceiveFunc(func(actor.Context) {}) }
 	tries := 0
 	for _, auto := range []actors.AutoShutdown{actors.AutoShutdownNever, actors.AutoShutdownAny, actors.AutoShutdownAll} {
-		tree := start(t, actors.Supervisor{ID: "root", AutoShutdown: auto})
+		tree := begin(t, actors.Supervisor{ID: "root", AutoShutdown: auto})
 		for _, id := range []string{"c", "", "a@b"} {
 			for _, producer := range []actor.Producer{ok, nil} {
 				for restart := range actors.Temporary + 2 {
@@ -248,7 +248,6 @@ func allCombinationsOfALifecycle(t *testing.T) {
 				}
 			}
 		}
-		kill(tree)
 	}
 	require.Equal(t, 8640, tries)
 }
@@ -302,7 +301,7 @@ func reconfigureKeepsWhatRuns(t *testing.T) {
 		return actors.Supervisor{ID: "root", Strategy: s, Children: children}
 	}
 	policy := strategies.AlwaysRestart()
-	tree := start(t, spec(strategies.OneForOne(policy), plain("a", hooks{}), plain("b", hooks{})))
+	tree := begin(t, spec(strategies.OneForOne(policy), plain("a", hooks{}), plain("b", hooks{})))
 	require.NoError(t, tree.Reconfigure(t.Context(), "root", spec(strategies.RestForOne(policy), plain("b", hooks{}), plain("c", hooks{}))))
 	require.Equal(t, "b up, c undefined, a up", states(t, tree, "root"))
 	requireRunning(t, tree, "root/a", 1)
@@ -319,7 +318,7 @@ func reconfigureKeepsWhatRuns(t *testing.T) {
 
 func reconfigureIsAllOrNothing(t *testing.T) {
 	policy := strategies.AlwaysRestart()
-	tree := start(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(policy), Children: []actors.Child{plain("a", hooks{}), plain("b", hooks{})}})
+	tree := begin(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(policy), Children: []actors.Child{plain("a", hooks{}), plain("b", hooks{})}})
 	err := tree.Reconfigure(t.Context(), "root", actors.Supervisor{
 		Strategy:     strategies.OneForAll(policy),
 		AutoShutdown: actors.AutoShutdownAny,
@@ -334,7 +333,7 @@ func reconfigureIsAllOrNothing(t *testing.T) {
 }
 
 func reconfigureOfATemplate(t *testing.T) {
-	tree := start(t, dynamic(obedient(actors.Lifecycle{})))
+	tree := begin(t, dynamic(obedient(actors.Lifecycle{})))
 	startInstances(t, tree, "x")
 	transient := actors.Supervisor{Template: obedient(actors.Lifecycle{Restart: actors.Transient})}
 	require.NoError(t, tree.Reconfigure(t.Context(), "root/d", transient))
@@ -348,7 +347,7 @@ func reconfigureOfATemplate(t *testing.T) {
 }
 
 func templateIsExactlyOneSpec(t *testing.T) {
-	tree := start(t, dynamic(obedient(actors.Lifecycle{})))
+	tree := begin(t, dynamic(obedient(actors.Lifecycle{})))
 	agent := actors.AgentSpec{ID: "t", Types: []string{"t"}, New: func() actors.AgentCode { return actors.AgentCode{} }}
 	for _, other := range []actors.Supervisor{
 		{Template: actors.Pool(2, agent)},
@@ -369,18 +368,15 @@ func childBecomesSignificantInPlace(t *testing.T) {
 			Children: []actors.Child{plain("a", hooks{}).With(actors.Lifecycle{Restart: actors.Transient, Significant: significant}), plain("b", hooks{})}}
 	}
 	for _, becomes := range []bool{true, false} {
-		t.Run(fmt.Sprint(becomes), func(t *testing.T) {
-			tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{spec(!becomes)}})
-			require.NoError(t, tree.Reconfigure(t.Context(), "root/s", spec(becomes)))
-			requireRunning(t, tree, "root/s/a", 1)
-			send(tree, "root/s/a", exit(nil))
-			synctest.Wait()
-			if becomes {
-				require.Empty(t, states(t, tree, "root"), "it took its supervisor along")
-			} else {
-				require.Equal(t, "a undefined, b up", states(t, tree, "root/s"))
-			}
-			kill(tree)
-		})
+		tree := begin(t, actors.Supervisor{ID: "root", Children: []actors.Child{spec(!becomes)}})
+		require.NoError(t, tree.Reconfigure(t.Context(), "root/s", spec(becomes)))
+		requireRunning(t, tree, "root/s/a", 1)
+		send(tree, "root/s/a", exit(nil))
+		synctest.Wait()
+		if becomes {
+			require.Empty(t, states(t, tree, "root"), "it took its supervisor along")
+		} else {
+			require.Equal(t, "a undefined, b up", states(t, tree, "root/s"))
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/internal/hold"
 )
 
 // conformance are the cases of OTP's own suite that the recordings don't show, or of which they don't show how they were adapted. Row and
@@ -64,6 +66,14 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// begin starts a tree that is stopped in order at the end of the test.
+func begin(t *testing.T, root actors.Supervisor, opts ...actors.Option) *actors.Tree {
+	t.Helper()
+	tree := start(t, root, opts...)
+	t.Cleanup(func() { _ = tree.Stop(context.Background()) })
+	return tree
+}
+
 // exit is an order to end with a reason.
 func exit(reason error) do { return func(ctx actor.Context) { actors.Exit(ctx, reason) } }
 
@@ -91,6 +101,14 @@ func numbered(n int) []string {
 		ids[i] = fmt.Sprintf("i%d", i)
 	}
 	return ids
+}
+
+// holdStill keeps a supervisor from handling anything until the function returned is called.
+func holdStill(tree *actors.Tree, supervisor string) (release func()) {
+	held, released := make(chan struct{}), make(chan struct{})
+	send(tree, supervisor, hold.Order{Held: held, Release: released})
+	<-held
+	return func() { close(released) }
 }
 
 // states says "a up, b undefined" in start order.

@@ -26,6 +26,7 @@ func TestLaw1NoMessageIsLostOrReordered(t *testing.T) {
 	groups := []strategies.Strategy{strategies.OneForOne(strategies.AlwaysRestart()), strategies.OneForOne(backoff),
 		strategies.OneForAll(backoff), strategies.RestForOne(backoff)}
 	seeded(t, 12, func(t *testing.T, r *rand.Rand) {
+		letReturn(t)
 		tr := newTraffic()
 		ids := []string{"a", "b", "c"}
 		overflow := []actors.Overflow{actors.Reject, actors.DropOldest}[r.IntN(2)]

@@ -75,7 +75,7 @@ func TestEndOfAnOrphanIsNotTheStatusOfItsNode(t *testing.T) {
 // An agent whose earlier life is still finishing its task may be started anew under its name.
 func TestAgentJoinsWhileAnOrphanOfItsNameIsStillThere(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(time.Minute) }) // until it is done
+		letReturn(t)
 		work := routing.NewType[int, int]("work")
 		tree := start(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(strategies.AlwaysRestart()), Children: []actors.Child{
 			actors.Supervisor{ID: "sup", Children: []actors.Child{

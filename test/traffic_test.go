@@ -3,6 +3,8 @@ package test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -43,7 +45,7 @@ func (p *parcel) String() string { return fmt.Sprintf("%s>%s#%d", p.from, p.to, 
 
 func newTraffic() *traffic {
 	return &traffic{begun: map[*parcel]int{}, dead: map[*parcel]int{}, told: map[*parcel]int{}, order: map[string][]*parcel{},
-		events: actors.NewSubscription(1<<16, actors.Exited, actors.Resumed)}
+		events: actors.NewSubscription(1<<16, actors.Exited, actors.Resumed, actors.Returned)}
 }
 
 // listen hears of a tree's dead letters and crashes. The subscription must have been given to its Start.
@@ -151,12 +153,28 @@ func libraryGoroutines() []string {
 	buf = buf[:runtime.Stack(buf, true)]
 	var ours []string
 	for _, g := range strings.Split(string(buf), "\n\n")[1:] {
-		head, _, _ := strings.Cut(g, "\n")
-		if strings.Contains(head, "synctest bubble") && strings.Contains(g, "mistersmith/mistersmith/") && !strings.Contains(g, "mistersmith/mistersmith/test.") {
+		head, frames, _ := strings.Cut(g, "\n")
+		if strings.Contains(head, "synctest bubble") && libraryFrame.MatchString(frames) {
 			ours = append(ours, g)
 		}
 	}
 	return ours
+}
+
+var libraryFrame = regexp.MustCompile(`mistersmith/mistersmith/(actors|routing|breaker|internal)[./]`)
+
+// dice are random numbers for actors, which may run side by side.
+type dice struct {
+	mu sync.Mutex
+	r  *rand.Rand
+}
+
+func newDice(r *rand.Rand) *dice { return &dice{r: rand.New(rand.NewPCG(r.Uint64(), 1))} }
+
+func (d *dice) IntN(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.r.IntN(n)
 }
 
 // within is a context that ends the wait for a tree that is wedged.
@@ -165,3 +183,6 @@ func within(t *testing.T, d time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// letReturn gives what hangs the time to return at the end of a test that failed. It is called before the tree is started.
+func letReturn(t *testing.T) { t.Cleanup(func() { time.Sleep(2 * time.Hour) }) }

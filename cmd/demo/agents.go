@@ -95,7 +95,7 @@ func hopeless(err error) bool {
 // measure computes the figures of a file that the index has parsed.
 func (c *crew) measure(ctx context.Context, path string) (audit.Metrics, error) {
 	c.mayPanic(ctx)
-	tree, _ := actors.FromContext(ctx)
+	tree, _ := actors.TreeFromContext(ctx)
 	file, err := actors.Ask[*audit.File](ctx, tree, tree.PID(indexPath), parse{path})
 	if err != nil {
 		return audit.Metrics{}, err
@@ -106,7 +106,7 @@ func (c *crew) measure(ctx context.Context, path string) (audit.Metrics, error) 
 // review combines a file's summary and figures with what the glossary knows of its words.
 func (c *crew) review(ctx context.Context, in reviewInput) (audit.Review, error) {
 	c.mayPanic(ctx)
-	tree, _ := actors.FromContext(ctx)
+	tree, _ := actors.TreeFromContext(ctx)
 	terms, err := actors.Ask[[]audit.Term](ctx, tree, tree.PID(glossaryPath), termsOf{in.Metrics.Path})
 	if err != nil {
 		return audit.Review{}, err

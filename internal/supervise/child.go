@@ -27,7 +27,7 @@ type Spec struct {
 	Significant bool
 	Supervisor  bool // counted apart
 	BrutalKill  bool // "killed" is then the expected way to end
-	Data        any  // the owner's; it comes back in Start
+	Data        any  // the owner's; it comes back in the first Start, and is forgotten then
 }
 
 // State of a child, as OTP's which_children tells it.

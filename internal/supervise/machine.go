@@ -36,7 +36,7 @@ type Config struct {
 	Template     *Spec  // of a dynamic supervisor, which begins without children; nil for any other
 	Random       func() float64
 	Throttle     func(now time.Time) time.Duration // how long a restart has to wait for the sake of the whole tree; nil for not at all
-	Data         any // the owner's; it comes back in Reconfigured
+	Data         any                               // the owner's; it comes back in Reconfigured
 }
 
 // Machine is one incarnation of a supervisor. It isn't safe for concurrent use: its supervisor's goroutine owns it.
@@ -197,14 +197,11 @@ func (m *Machine) exited(e Exit) {
 	}
 	c.state, c.incarnation = Undefined, 0
 	abnormal := e.Outcome.Class.Abnormal()
-	again := c.Restart == Permanent || c.Restart == Transient && abnormal
+	again := (c.Restart == Permanent || c.Restart == Transient && abnormal) && e.Directive != actor.StopDirective
 	if again || abnormal {
 		m.report(ChildTerminated, c, e.Outcome)
 	}
-	switch e.Directive {
-	case actor.StopDirective:
-		again = false
-	case actor.EscalateDirective:
+	if e.Directive == actor.EscalateDirective {
 		m.escalate(c, fmt.Errorf("%w: %s: %w", ErrEscalated, c.ID, reason(e.Outcome)))
 		return
 	}
@@ -296,6 +293,7 @@ func (m *Machine) bringDown(c *child, waited bool) {
 	for _, g := range group {
 		if g != c && g.state == Restarting {
 			m.settleDown(g)
+			g.held = true
 		}
 	}
 	if targets := reversed(group); len(targets) > 0 {
@@ -403,6 +401,7 @@ func (m *Machine) started(results []Result) (failed *child) {
 			m.rest(c)
 		default:
 			c.state, c.incarnation, c.token, c.held = Up, r.Incarnation, 0, false
+			c.Data = nil // the owner knows it by now
 		}
 	}
 	return failed
