@@ -207,9 +207,9 @@ func TestSubmitRefuses(t *testing.T) {
 			return err
 		}, routing.ErrClosed, "has no hub"},
 		"all bad options at once": {func(hub *routing.Hub) error {
-			_, err := double.Submit(background, hub, 1, routing.ID("a b"), routing.Timeout(-1), routing.MaxAttempts(0),
+			_, err := double.Submit(background, hub, 1, routing.ID("a\tb"), routing.Timeout(-1), routing.MaxAttempts(0),
 				routing.Deadline(time.Time{}), routing.Key(strings.Repeat("k", 257)))
-			for _, part := range []string{`task id "a b" has spaces`, "timeout is -1ns", "max attempts is 0", "zero time", "key has 257 bytes"} {
+			for _, part := range []string{`task id "a\tb" has unprintable characters`, "timeout is -1ns", "max attempts is 0", "zero time", "key has 257 bytes"} {
 				if !strings.Contains(err.Error(), part) {
 					return fmt.Errorf("%q is missing in: %w", part, err)
 				}

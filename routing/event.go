@@ -109,8 +109,8 @@ func (f *eventFeed) add(e Event) {
 	f.queue = append(f.queue, e)
 }
 
-// flush hands out what is queued, unless somebody else is doing that.
-func (f *eventFeed) flush() {
+// flush hands out what is queued, unless somebody else is doing that: up to a limit itself, the rest on a goroutine.
+func (f *eventFeed) flush(limit int) {
 	f.mu.Lock()
 	if f.feeding || len(f.queue) == 0 {
 		f.mu.Unlock()
@@ -118,7 +118,7 @@ func (f *eventFeed) flush() {
 	}
 	f.feeding = true
 	f.mu.Unlock()
-	if !f.feed(inlineEvents) {
+	if limit == 0 || !f.feed(limit) {
 		go f.feed(-1)
 	}
 }

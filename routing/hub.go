@@ -159,7 +159,10 @@ func (h *Hub) Counts() Counts {
 }
 
 // unlock gives the lock up and then does what must not be done under it.
-func (h *Hub) unlock() {
+func (h *Hub) unlock() { h.release(inlineEvents) }
+
+// release is unlock for a caller that hands out so many events itself. The hub's actor hands out none: a callback that blocks must not hold it up.
+func (h *Hub) release(events int) {
 	revoked, wake := h.revoked, h.wake
 	h.revoked = nil
 	if !h.wanted {
@@ -174,7 +177,7 @@ func (h *Hub) unlock() {
 		wake()
 	}
 	if h.feed.call != nil {
-		h.feed.flush()
+		h.feed.flush(events)
 	}
 }
 

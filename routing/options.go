@@ -37,7 +37,7 @@ type Options struct {
 	// Quarantine is how many quarantined tasks are kept; beyond it the oldest is discarded. Default 1,024.
 	Quarantine int
 	// OnEvent hears of everything that happens, in order, one call at a time, outside of the hub's lock. It runs on the goroutine of
-	// whoever caused an event, so it must be quick and must not block; it may call the hub. A panic in it is counted and swallowed. If
+	// whoever caused an event (but the hub's actor), so it must be quick and should not block; it may call the hub. A panic in it is counted and swallowed. If
 	// it falls more than 4,096 events behind, the oldest are dropped and counted. See [Counts].
 	OnEvent func(Event)
 }

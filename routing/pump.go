@@ -40,7 +40,7 @@ func (h *Hub) nextDelivery() *Lease {
 
 func (h *Hub) pumpOnce() (more bool) {
 	h.mu.Lock()
-	defer h.unlock()
+	defer h.release(0)
 	h.kicked = false // before the work: what comes from now on asks anew
 	h.pumping = true
 	defer func() { h.pumping = false }()

@@ -22,7 +22,7 @@ type submission struct {
 func ID(id string) SubmitOption {
 	return func(s *submission) {
 		s.id = id
-		s.check(validName("task id", id))
+		s.check(validID(id))
 	}
 }
 

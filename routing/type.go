@@ -83,6 +83,21 @@ func validName(what, name string) error {
 	return nil
 }
 
+// maxIDBytes bounds task ids: enough for the paths of files.
+const maxIDBytes = 4096
+
+func validID(id string) error {
+	switch {
+	case id == "":
+		return fmt.Errorf("task id is empty: give it 1 to %d bytes, or leave the option out", maxIDBytes)
+	case len(id) > maxIDBytes:
+		return fmt.Errorf("task id has %d bytes: at most %d are allowed", len(id), maxIDBytes)
+	case strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("task id %q has unprintable characters", id)
+	}
+	return nil
+}
+
 func validNames(what string, names []string) error {
 	var faults []error
 	for _, name := range names {

@@ -34,6 +34,8 @@ const (
 	rootID        = "root"
 	indexPath     = "root/code/index"
 	glossaryPath  = "root/review/glossary"
+	poisonPath    = "root/drills/poison"
+	outagePath    = "root/drills/outage"
 	modelBreaker  = "llm"
 	outageBreaker = "drill-llm"
 )

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
@@ -22,17 +23,23 @@ type closing struct {
 	crew   *crew
 }
 
+// begin is what is known of any run.
+func (c closing) begin() (summary.Summary, summary.Facts) {
+	return summary.Summary{Seed: c.cfg.seed, Planted: summary.Planted{Poison: c.drills.Poison, Breaker: c.drills.Breaker}},
+		summary.Facts{
+			Interrupted: errors.Is(context.Cause(c.stop), errInterrupted),
+			OutOfTime:   errors.Is(context.Cause(c.stop), errOutOfTime),
+		}
+}
+
 func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summary {
-	f := summary.Facts{
-		Interrupted: errors.Is(context.Cause(c.stop), errInterrupted),
-		OutOfTime:   errors.Is(context.Cause(c.stop), errOutOfTime),
-	}
+	s, f := c.begin()
 	broken := func(format string, args ...any) { f.Broken = append(f.Broken, fmt.Sprintf(format, args...)) }
 	for _, fault := range c.job.faults {
-		broken("a result could not be recorded: %v", fault)
+		broken("%v", fault)
 	}
-	s := summary.Summary{Seed: c.cfg.seed, Planted: summary.Planted{Poison: c.drills.Poison, Breaker: c.drills.Breaker}}
-	s.Breaker.Rejected = rejected(tree.Snapshot())
+	nodes := tree.Snapshot()
+	s.Breaker.Rejected = rejected(nodes)
 
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -46,13 +53,13 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 
 	counts := tree.Hub().Counts()
 	s.Attempts, s.LateResultsRefused = int(counts.Attempts), int(counts.Late)
-	s.Tasks, f.Quarantined = c.watch.tasks(c.job.submitted)
+	s.Tasks, f.Quarantined = c.watch.settledTasks(c.job.submitted)
 	s.Restarts, s.Escalations, s.Abandoned = c.watch.counts.restarts, c.watch.counts.escalations, c.watch.counts.abandoned
 	s.GroupRestarts = summary.Groups{OneForAll: c.watch.counts.oneForAll, RestForOne: c.watch.counts.restForOne}
 	s.Breaker.Opened, s.Breaker.Closed = c.watch.counts.opened, c.watch.counts.closed
 	s.Breaker.SentWhileOpen = c.crew.sent.whileOpen(c.watch)
 	s.RecoveryMS = summary.Percentiles(c.watch.recovery)
-	f.Mechanisms = c.mechanisms(s)
+	f.Mechanisms = c.mechanisms(nodes)
 
 	if missed := c.watch.events.Missed() + counts.EventsDropped; missed > 0 {
 		broken("%d events were missed: the counts can't be trusted", missed)
@@ -65,17 +72,18 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 	return s
 }
 
-// mechanisms are what the plan wanted to happen. A run that was cut short owes none.
-func (c closing) mechanisms(s summary.Summary) []summary.Mechanism {
+// mechanisms are what the plan wanted to happen, each counted where it was to. A run that was cut short owes none.
+func (c closing) mechanisms(nodes actors.NodeSnapshot) []summary.Mechanism {
+	poison, outage := find(nodes, poisonPath), find(nodes, outagePath)
 	var ms []summary.Mechanism
 	if n := len(c.drills.Poison); n > 0 {
-		ms = append(ms, summary.Mechanism{Name: "poison crashes agents, which are restarted", Planned: 3 * n, Seen: s.Restarts})
+		ms = append(ms, summary.Mechanism{Name: "poison crashes agents, which are restarted", Planned: 3 * n, Seen: failures(poison)})
 	}
 	if len(c.drills.Breaker) > 0 {
 		ms = append(ms,
-			summary.Mechanism{Name: "a burst opens the breaker", Planned: 1, Seen: s.Breaker.Opened},
-			summary.Mechanism{Name: "the open breaker refuses calls", Planned: 1, Seen: s.Breaker.Rejected},
-			summary.Mechanism{Name: "the breaker closes again", Planned: 1, Seen: s.Breaker.Closed})
+			summary.Mechanism{Name: "a burst opens the breaker", Planned: 1, Seen: int(breakers(outage).Opened)},
+			summary.Mechanism{Name: "the open breaker refuses calls", Planned: 1, Seen: int(breakers(outage).Rejected)},
+			summary.Mechanism{Name: "the breaker closes again", Planned: 1, Seen: int(breakers(outage).Closed)})
 	}
 	return ms
 }
@@ -93,15 +101,42 @@ func (c closing) compare(received model.Stats, broken func(string, ...any)) {
 }
 
 // rejected counts the calls that the tree's breakers refused.
-func rejected(n actors.NodeSnapshot) int {
-	sum := 0
+func rejected(n actors.NodeSnapshot) int { return int(breakers(n).Rejected) }
+
+// breakers adds up what the breakers of a subtree did.
+func breakers(n actors.NodeSnapshot) (sum breaker.Totals) {
 	if n.Breaker != nil {
-		sum = int(n.Breaker.Totals.Rejected)
+		sum = n.Breaker.Totals
 	}
 	for _, child := range n.Children {
-		sum += rejected(child)
+		t := breakers(child)
+		sum.Rejected += t.Rejected
+		sum.Opened += t.Opened
+		sum.Closed += t.Closed
 	}
 	return sum
+}
+
+// failures counts the crashes in a subtree.
+func failures(n actors.NodeSnapshot) int {
+	sum := n.Failures
+	for _, child := range n.Children {
+		sum += failures(child)
+	}
+	return sum
+}
+
+// find returns the node of a subtree with that path, or none.
+func find(n actors.NodeSnapshot, path string) actors.NodeSnapshot {
+	if n.Path == path {
+		return n
+	}
+	for _, child := range n.Children {
+		if found := find(child, path); found.Path == path {
+			return found
+		}
+	}
+	return actors.NodeSnapshot{}
 }
 
 func closeServer(server *model.Server) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 )
 
@@ -109,10 +110,18 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	if (cfg.llm == "") != (cfg.model == "") {
 		fault("--llm and --model go together")
 	}
+	if cfg.llm != "" {
+		if _, err := model.Endpoint(cfg.llm); err != nil {
+			fault("--llm: %w", err)
+		}
+	}
 	return cfg, errors.Join(faults...)
 }
 
 func version(_ context.Context, c *cli.Command) error {
+	if c.Args().Present() {
+		return fmt.Errorf("version takes no arguments, got %q", c.Args().First())
+	}
 	v := "(devel)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		v = info.Main.Version

@@ -43,6 +43,7 @@ func (g *glossary) Receive(ctx actor.Context) {
 		q := question{m, ctx.Sender()}
 		if g.words == nil {
 			g.early = append(g.early, q)
+			ctx.Request(ctx.ActorSystem().NewLocalPID(indexPath), parseAll{}) // the first request may have died with the index
 			return
 		}
 		g.answer(ctx, q)

@@ -27,7 +27,7 @@ type job struct {
 	mu        sync.Mutex
 	submitted []string
 	records   []books.Record
-	faults    []error // what kept a task from being recorded
+	faults    []error // what kept a task from being submitted or recorded
 	cancels   []func(error)
 }
 
@@ -97,6 +97,9 @@ func do[In, Out any](j *job, t routing.Type[In, Out], id string, in In, opts ...
 	if err != nil {
 		var zero Out
 		j.record(id, nil, err)
+		if j.stop.Err() == nil {
+			j.fault(fmt.Errorf("%s was refused: %w", id, err))
+		}
 		return zero, err
 	}
 	j.mu.Lock()
@@ -110,6 +113,13 @@ func do[In, Out any](j *job, t routing.Type[In, Out], id string, in In, opts ...
 	out, err := h.Await(context.Background()) // every accepted task is settled: that is the point
 	j.record(id, out, err)
 	return out, err
+}
+
+// fault notes what must not happen.
+func (j *job) fault(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.faults = append(j.faults, err)
 }
 
 // cancelWaiting cancels what no agent is working on.

@@ -54,18 +54,13 @@ func run(ctx context.Context, c *cli.Command) error {
 	defer release()
 
 	s, err := conduct(stop, cfg, in, console)
+	if shown := console.summary(s, cfg.out); shown != nil {
+		err = errors.Join(err, shown)
+	}
 	switch {
-	case errors.Is(err, errInterrupted):
-		return exitError{err, summary.ExitInterrupted}
-	case errors.Is(err, errOutOfTime):
-		return exitError{err, summary.ExitTimeout}
 	case err != nil:
-		return exitError{err, summary.ExitBroken}
-	}
-	if err := console.summary(s, cfg.out); err != nil {
-		return exitError{err, summary.ExitBroken}
-	}
-	if s.ExitCode != summary.ExitOK {
+		return exitError{err, max(s.ExitCode, summary.ExitBroken)}
+	case s.ExitCode != summary.ExitOK:
 		return exitError{nil, s.ExitCode}
 	}
 	return nil
@@ -90,7 +85,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 
 	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
 	if err != nil {
-		return summary.Summary{}, err
+		return neverBegun(stop, cfg, drills, err)
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: cfg.workers, IdleConnTimeout: time.Minute}
 	defer transport.CloseIdleConnections()
@@ -106,7 +101,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 		actors.WithLogger(console.logger), actors.WithSubscription(watch.events),
 		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e) }}))
 	if err != nil {
-		return summary.Summary{}, errors.Join(err, closeServer(server))
+		return neverBegun(stop, cfg, drills, errors.Join(err, closeServer(server)))
 	}
 
 	j := &job{tree: tree, stop: stop}
@@ -119,6 +114,19 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 	c := closing{stop: stop, cfg: cfg, drills: drills, job: j, watch: watch, crew: crew}
 	s := c.summary(tree, server)
 	return s, writeFiles(cfg, in, plan, j.records)
+}
+
+// neverBegun closes a run whose system could not be started. Being cut short meanwhile is no error.
+func neverBegun(stop context.Context, cfg config, drills chaos.Drills, err error) (summary.Summary, error) {
+	c := closing{stop: stop, cfg: cfg, drills: drills}
+	s, f := c.begin()
+	if f.Interrupted || f.OutOfTime {
+		err = nil
+	} else {
+		f.Broken = append(f.Broken, err.Error())
+	}
+	s.Judge(f)
+	return s, err
 }
 
 // cutShort ends a run early: nothing new is submitted, what waits is cancelled, and what agents are working on has some time left.

@@ -1,16 +1,39 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/books"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/report"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
 )
+
+// checkReport makes the report again from the books and compares.
+func checkReport(dir string, run books.Run, records []books.Record) books.Findings {
+	finding := func(format string, args ...any) books.Findings {
+		return books.Findings{{ID: reportFile, Kind: books.KindFigure, Detail: fmt.Sprintf(format, args...)}}
+	}
+	page, err := report.New(run, records)
+	if err != nil {
+		return finding("can't be made from the results: %v", err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, reportFile))
+	if err != nil {
+		return finding("%v", err)
+	}
+	if !bytes.Equal(text, page.Markdown()) {
+		return finding("isn't what the results yield")
+	}
+	return nil
+}
 
 // verify is the verify command: it recomputes everything that the folder of a run claims.
 func verify(ctx context.Context, c *cli.Command) error {
@@ -26,6 +49,7 @@ func verify(ctx context.Context, c *cli.Command) error {
 		return fmt.Errorf("the input of the run can't be opened again: %w", err)
 	}
 	findings = append(findings, books.Verify(run, in, records)...)
+	findings = append(findings, checkReport(c.Args().First(), run, records)...)
 	out := c.Root().Writer
 	if len(findings) == 0 {
 		_, err := fmt.Fprintf(out, "verified: %d tasks on %d files of %s, each settled once, every figure recomputed\n", len(records), len(in.Files), run.Input)

@@ -35,6 +35,9 @@ type period struct {
 	gen     uint64
 }
 
+// newsTimeout is how long the news that a task is settled may take, after it is.
+const newsTimeout = 2 * time.Second
+
 // eventRoom is how many events may wait for the watch. Missing one would leave its books wrong, so that is an invariant too.
 const eventRoom = 1 << 16
 
@@ -70,9 +73,10 @@ func (w *watch) count(e actors.Event) {
 			w.recovery = append(w.recovery, e.Delay)
 		}
 	case actors.GroupRestart:
-		if e.Strategy == strategies.OneForAll(strategies.RestartPolicy{}).String() {
+		switch e.Strategy {
+		case strategies.OneForAll(strategies.RestartPolicy{}).String():
 			w.counts.oneForAll++
-		} else {
+		case strategies.RestForOne(strategies.RestartPolicy{}).String():
 			w.counts.restForOne++
 		}
 	case actors.Escalated:
@@ -96,6 +100,15 @@ func (w *watch) task(e routing.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.settled[e.Task] = append(w.settled[e.Task], e.State)
+	}
+}
+
+// settledTasks is tasks after all news of them has come: the hub tells them in order, but some beside those who caused them.
+func (w *watch) settledTasks(submitted []string) (t summary.Tasks, quarantined []string) {
+	for deadline := time.Now().Add(newsTimeout); ; time.Sleep(time.Millisecond) {
+		if t, quarantined = w.tasks(submitted); t.Lost == 0 || time.Now().After(deadline) {
+			return t, quarantined
+		}
 	}
 }
 
