@@ -37,8 +37,6 @@ var circuitBreaker = part{"breaker", func(s size) ([]benchmark, []string, func()
 	}, nil, cancel
 }}
 
-func init() { parts = append(parts, circuitBreaker) }
-
 // Contenders, each with its configuration.
 const (
 	bare      = "bare call"

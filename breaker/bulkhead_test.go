@@ -104,7 +104,7 @@ func TestBulkheadUnderLoad(t *testing.T) {
 							time.Sleep(time.Duration(random.IntN(6)))
 							release()
 						} else {
-							time.Sleep(1)
+							time.Sleep(time.Nanosecond)
 						}
 						cancel()
 					}

@@ -67,7 +67,7 @@ func TestContextOfATimedCall(t *testing.T) {
 		withAndWithoutCallersEnd(t, func(ctx context.Context) {
 			time.Sleep(opTimeout - 1)
 			require.NoError(t, ctx.Err())
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			assert.Equal(t, context.DeadlineExceeded, ctx.Err())
 			assert.ErrorIs(t, context.Cause(ctx), breaker.ErrTimeout)
@@ -160,7 +160,7 @@ func TestDeafCallsAreCountedEachAtItsTime(t *testing.T) {
 			assert.EqualValues(t, i+1, b.Snapshot().Totals.TimedOut)
 			time.Sleep(time.Second - 1)
 			assert.EqualValues(t, i+1, b.Snapshot().Totals.TimedOut)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		time.Sleep(time.Hour)
 		assert.EqualValues(t, 10, b.Snapshot().Totals.Failed)

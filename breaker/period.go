@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -102,14 +103,19 @@ func (p *period) seal(threshold uint32) bool {
 	}
 }
 
+// waitFor returns once whoever holds the lock now has given it up.
+func waitFor(mu *sync.Mutex) {
+	mu.Lock()
+	defer mu.Unlock()
+}
+
 // forgive starts the count again. One that is sealed stays, and the caller waits until the breaker is open: else others
 // could be admitted by a closed breaker after this success, and it would open on failures from before.
 func (p *period) forgive(threshold uint32) {
 	for {
 		n := p.failures.Load()
 		if threshold > 0 && n >= threshold {
-			p.breaker.mu.Lock()
-			p.breaker.mu.Unlock() //nolint:staticcheck // waited for, not guarded
+			waitFor(&p.breaker.mu)
 			return
 		}
 		if p.failures.CompareAndSwap(n, 0) {

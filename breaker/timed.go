@@ -74,8 +74,7 @@ func (c *timedCall) returned() (mine bool) {
 		s.send(functionReturned)
 	}
 	if !mine {
-		c.recording.Lock()
-		c.recording.Unlock() //nolint:staticcheck // waited for, not guarded
+		waitFor(&c.recording)
 	}
 	return mine
 }

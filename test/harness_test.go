@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -195,41 +194,6 @@ func took(f func()) time.Duration {
 	begun := time.Now()
 	f()
 	return time.Since(begun)
-}
-
-// deadLetters collects the messages of a tree's system that nobody got.
-type deadLetters struct {
-	mu       sync.Mutex
-	messages []any
-}
-
-func collectDeadLetters(system *actor.ActorSystem) *deadLetters {
-	d := &deadLetters{}
-	system.EventStream.Subscribe(func(e any) {
-		if l, ok := e.(*actor.DeadLetterEvent); ok {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.messages = append(d.messages, l.Message)
-		}
-	})
-	return d
-}
-
-func (d *deadLetters) all() []any {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.messages)
-}
-
-// of returns the dead letters of one type.
-func of[T any](messages []any) []T {
-	var ts []T
-	for _, m := range messages {
-		if t, ok := m.(T); ok {
-			ts = append(ts, t)
-		}
-	}
-	return ts
 }
 
 // drain returns what a closed subscription was sent.
