@@ -51,11 +51,6 @@ type (
 	agentBye   struct{} // Stop is done
 )
 
-func (*agentMade) control()  {}
-func (*agentLease) control() {}
-func (*agentIdle) control()  {}
-func (*agentBye) control()   {}
-
 // Receive implements actor.Actor.
 func (a *agent) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {

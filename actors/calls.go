@@ -148,7 +148,7 @@ func (t *Tree) ChildSpec(ctx context.Context, path string) (Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.Child.Data.(*nodeSpec).source, nil
+	return a.Child.Data.(*nodeSpec).source(), nil
 }
 
 // Kill fences off the present incarnation of a node and everything below it, at once and without a word to it. Its supervisor deals with that

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/internal/supervise"
 	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
@@ -49,12 +48,11 @@ type nodeSpec struct {
 	id, path string
 	kind     Kind
 	life     Lifecycle
-	source   Child
 
 	supervisor *supervisorSpec
 	agent      *AgentSpec
 	actor      *ActorSpec
-	breaker    *breaker.Config
+	breaker    *Breaker
 
 	args []any // of an instance
 }
@@ -67,6 +65,20 @@ type supervisorSpec struct {
 
 // Policy returns the restart policy with all defaults filled in.
 func (s *supervisorSpec) Policy() strategies.RestartPolicy { return s.Strategy.Policy().WithDefaults() }
+
+// source is the spec as it was given.
+func (s *nodeSpec) source() Child {
+	switch {
+	case s.supervisor != nil:
+		return s.supervisor.Supervisor
+	case s.agent != nil:
+		return *s.agent
+	case s.actor != nil:
+		return *s.actor
+	default:
+		return *s.breaker
+	}
+}
 
 // machine is what the state machine needs to know.
 func (s *nodeSpec) machine() supervise.Spec {
@@ -229,7 +241,7 @@ func (s Supervisor) compile(c *compiler, parent string) {
 	if s.Strategy.Policy().IsZero() && c.policy != nil {
 		s.Strategy = s.Strategy.WithPolicy(c.policy(kind))
 	}
-	spec := c.add(&nodeSpec{id: s.ID, kind: kind, life: s.Lifecycle, source: s, supervisor: &supervisorSpec{Supervisor: s}}, parent)
+	spec := c.add(&nodeSpec{id: s.ID, kind: kind, life: s.Lifecycle, supervisor: &supervisorSpec{Supervisor: s}}, parent)
 	if err := s.Strategy.Policy().Validate(); err != nil {
 		c.fault(spec.path, "Strategy: %v", err)
 	}
@@ -240,14 +252,14 @@ func (s Supervisor) compile(c *compiler, parent string) {
 }
 
 func (s ActorSpec) compile(c *compiler, parent string) {
-	spec := c.add(&nodeSpec{id: s.ID, kind: KindActor, life: s.Lifecycle, source: s, actor: &s}, parent)
+	spec := c.add(&nodeSpec{id: s.ID, kind: KindActor, life: s.Lifecycle, actor: &s}, parent)
 	if s.Producer == nil {
 		c.fault(spec.path, "Producer is nil")
 	}
 }
 
 func (s AgentSpec) compile(c *compiler, parent string) {
-	spec := c.add(&nodeSpec{id: s.ID, kind: KindAgent, life: s.Lifecycle, source: s, agent: &s}, parent)
+	spec := c.add(&nodeSpec{id: s.ID, kind: KindAgent, life: s.Lifecycle, agent: &s}, parent)
 	if s.New == nil {
 		c.fault(spec.path, "New is nil")
 	}
@@ -285,12 +297,8 @@ func (p pool) compile(c *compiler, parent string) {
 }
 
 func (b Breaker) compile(c *compiler, parent string) {
-	config := b.Config
-	spec := c.add(&nodeSpec{id: b.ID, kind: KindBreaker, life: b.Lifecycle, source: b, breaker: &config}, parent)
-	if config.Name == "" {
-		config.Name = spec.path
-	}
-	if err := config.Validate(); err != nil {
+	spec := c.add(&nodeSpec{id: b.ID, kind: KindBreaker, life: b.Lifecycle, breaker: &b}, parent)
+	if err := b.Config.Validate(); err != nil {
 		c.fault(spec.path, "Config: %v", err)
 	}
 }

@@ -34,7 +34,7 @@ func (in *incarnation) launch() {
 
 // embody makes the actor of an incarnation and spawns it.
 func (n *node) embody(in *incarnation) error {
-	if !n.nameHeld() {
+	if !n.named.Load() {
 		return ErrNameTaken
 	}
 	switch spec := n.spec(); {

@@ -92,12 +92,13 @@ type lateFailure struct {
 type todo uint8
 
 const (
-	toRest   todo = 0         // there is nothing to do
-	toHandle todo = 1 << iota // a message
-	toStop                    // begin to stop
-	toFinish                  // drained: stop the actor
-	toForce                   // a hook failed while stopping: end without it
-	toClean                   // fenced off: let go of what it holds
+	toRest    todo = 0         // there is nothing to do
+	toHandle  todo = 1 << iota // a control message
+	toReceive                  // a user message
+	toStop                     // begin to stop
+	toFinish                   // drained: stop the actor
+	toForce                    // a hook failed while stopping: end without it
+	toClean                    // fenced off: let go of what it holds
 )
 
 var _ actor.Mailbox = (*incarnation)(nil)
@@ -118,7 +119,7 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 		n.incarnations++
 		in.number = n.incarnations
 		in.pid = &actor.PID{Address: n.pid.Address, Id: n.path + "@" + strconv.FormatUint(in.number, 10)}
-		taken = in.registered()
+		taken = n.tree.forgot.Load() && in.registered()
 	}
 	r.current = in
 	r.resting = false
@@ -258,6 +259,8 @@ func (in *incarnation) batch() (idle bool, errand *sequence) {
 			complete = true
 			errand, _ = m.(*sequence)
 			return true, errand
+		case toReceive:
+			in.receive(m)
 		case toHandle:
 			in.handle(m)
 		case toStop:
@@ -289,14 +292,16 @@ func (in *incarnation) batch() (idle bool, errand *sequence) {
 func (in *incarnation) next() (todo, any) {
 	r := &in.node.ref
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	busy := in.todo != 0 || in.control.Len() > 0
 	if !busy && in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
 		if !in.lent {
-			return toHandle, r.pop()
+			m := r.pop()
+			r.mu.Unlock()
+			return toReceive, m
 		}
 		busy = true
 	}
+	defer r.mu.Unlock()
 	if !busy {
 		errand := in.errand
 		in.errand, in.scheduled, in.lent = nil, false, false
@@ -323,9 +328,7 @@ func (in *incarnation) next() (todo, any) {
 	return toHandle, in.control.Pop()
 }
 
-// controlMessage is implemented by messages of ours that go to the body through the control queue, ahead of user messages.
-type controlMessage interface{ control() }
-
+// handle handles what goes ahead of user messages: protoactor's system messages, and our own to the body.
 func (in *incarnation) handle(message any) {
 	switch m := message.(type) {
 	case *actor.Started:
@@ -343,8 +346,14 @@ func (in *incarnation) handle(message any) {
 		if in.alive() {
 			in.invoker.InvokeSystemMessage(m)
 		}
-	case controlMessage:
+	default:
 		in.invoker.InvokeUserMessage(m)
+	}
+}
+
+// receive handles a message from the node's queue.
+func (in *incarnation) receive(message any) {
+	switch m := message.(type) {
 	case *actor.PoisonPill:
 		in.node.tree.terminateLater(in.node)
 	case own:

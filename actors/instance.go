@@ -28,7 +28,7 @@ func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ..
 		id = fmt.Sprintf("%s-%d", template.id, t.instances.Add(1))
 	}
 	c := compiler{policy: n.policyFor, auto: n.spec().supervisor.AutoShutdown}
-	template.source.named(id).compile(&c, supervisor)
+	template.source().named(id).compile(&c, supervisor)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ type node struct {
 	guard  *breaker.Runner // of a breaker node
 	ref    ref
 
+	named    atomic.Bool // its name in the actor system is its own
 	settling sync.Mutex  // held by the incarnation of a supervisor that puts the children in order
 	isStatic atomic.Bool // it is in its supervisor's spec
 	given    *nodeSpec   // there, when it was installed last; its supervisor's own
@@ -72,12 +73,6 @@ type exitRecord struct {
 // spec is how the node's supervisor treats it from now on.
 func (n *node) spec() *nodeSpec { return n.specs.Load() }
 
-// nameHeld reports whether the node's name in the actor system is its own.
-func (n *node) nameHeld() bool {
-	p, ok := n.tree.system.ProcessRegistry.GetLocal(n.path)
-	return ok && p == actor.Process(&n.ref)
-}
-
 // respec puts another spec in force, for the incarnation that is there too.
 func (n *node) respec(spec *nodeSpec) {
 	n.specs.Store(spec)
@@ -95,13 +90,15 @@ func (n *node) forgetStart() {
 	}
 	bare := *spec
 	bare.args = nil
-	switch source := spec.source.(type) {
-	case ActorSpec:
-		source.Producer, source.Options = nil, nil
-		bare.source, bare.actor = source, &source
-	case AgentSpec:
-		source.New = nil
-		bare.source, bare.agent = source, &source
+	switch {
+	case spec.actor != nil:
+		a := *spec.actor
+		a.Producer, a.Options = nil, nil
+		bare.actor = &a
+	case spec.agent != nil:
+		a := *spec.agent
+		a.New = nil
+		bare.agent = &a
 	}
 	n.specs.CompareAndSwap(spec, &bare)
 }

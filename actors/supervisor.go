@@ -67,12 +67,6 @@ type (
 	}
 )
 
-func (*exitNotice) control()   {}
-func (*sequenceDone) control() {}
-func (*backoffOver) control()  {}
-func (*tryAgain) control()     {}
-func (*dynamicCall) control()  {}
-
 // Receive implements actor.Actor.
 func (s *supervisor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {

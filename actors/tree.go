@@ -45,6 +45,7 @@ type Tree struct {
 	nodes   map[string]*node // by path
 
 	lingeringMu sync.Mutex
+	forgot      atomic.Bool             // some node was forgotten: its name may be used again
 	lingering   map[string]*incarnation // by path: still on their way down, though their node is forgotten
 
 	endMu  sync.Mutex
@@ -194,11 +195,11 @@ func (t *Tree) plantAll(root *nodeSpec) error {
 			WithBackoff(strategies.Exponential(time.Millisecond, time.Second))),
 	}
 	top := &nodeSpec{id: spec.ID, path: root.path + "/$tree", kind: kindSystem, life: Lifecycle{Queue: DefaultQueue, Shutdown: NoLimit, StartTimeout: NoLimit},
-		source: spec, supervisor: &supervisorSpec{Supervisor: spec, children: []*nodeSpec{hub, root}}}
+		supervisor: &supervisorSpec{Supervisor: spec, children: []*nodeSpec{hub, root}}}
 	t.top = t.plant(top, nil)
 	t.root = t.top.static[1]
 	for _, n := range t.all() {
-		if !n.nameHeld() {
+		if !n.named.Load() {
 			return n.errorf(ErrNameTaken)
 		}
 	}
@@ -215,7 +216,7 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	case KindHub:
 		n.hub = t.hub
 	case KindBreaker:
-		n.guard = t.newGuard(n, *spec.breaker)
+		n.guard = t.newGuard(n, spec.breaker.Config)
 	}
 	t.index(n)
 	t.register(n)
@@ -234,6 +235,9 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 
 // newGuard makes what a breaker node's incarnations share: the breaker, and the calls in flight.
 func (t *Tree) newGuard(n *node, c breaker.Config) *breaker.Runner {
+	if c.Name == "" {
+		c.Name = n.path
+	}
 	users := c.OnTransition
 	c.OnTransition = func(change breaker.Transition) {
 		n.publish(Event{Kind: BreakerChanged, Err: nil, Breaker: &change})
@@ -254,7 +258,10 @@ func (t *Tree) index(n *node) {
 	t.nodes[n.path] = n
 }
 
-func (t *Tree) register(n *node) { t.system.ProcessRegistry.Add(&n.ref, n.path) }
+func (t *Tree) register(n *node) {
+	_, named := t.system.ProcessRegistry.Add(&n.ref, n.path)
+	n.named.Store(named)
+}
 
 // forget takes a node, and all below it, out of the tree.
 func (t *Tree) forget(n *node) {
@@ -266,6 +273,7 @@ func (t *Tree) forget(n *node) {
 		delete(t.nodes, n.path)
 	}
 	t.nodesMu.Unlock()
+	t.forgot.Store(true)
 	t.linger(n)
 	n.ref.close()
 	if n.guard != nil && !n.isStatic.Load() {

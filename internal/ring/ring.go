@@ -10,7 +10,7 @@ type Ring[T any] struct {
 }
 
 const (
-	first = 8    // elements of the first buffer
+	first = 4    // elements of the first buffer
 	keep  = 1024 // larger buffers are given back when empty
 )
 

@@ -122,10 +122,10 @@ func alone(s strategies.Strategy) bool {
 	return true
 }
 
-// Step handles one event at the time now. The actions returned are to be carried out in order, before the next Step.
+// Step handles one event at the time now. The actions returned are to be carried out in order, before the next Step: the slice is used again.
 func (m *Machine) Step(now time.Time, e Event) []Action {
 	m.now = now
-	m.actions = nil
+	m.actions = m.actions[:0]
 	switch e := e.(type) {
 	case Done:
 		if m.task != nil && m.task.sequence == e.Sequence {
