@@ -19,6 +19,9 @@ func (b *bus) publish(e Event) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seq++
+	if len(b.subs) == 0 {
+		return b.seq
+	}
 	e.Seq = b.seq
 	e.Time = time.Now()
 	for s := range b.subs {

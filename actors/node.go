@@ -232,6 +232,9 @@ func (n *node) offspring() []*node {
 // install makes the children of the specs the static ones of a supervisor, in this order and before all others. Those that are there, or were under an
 // earlier incarnation, keep their queues.
 func (n *node) install(specs []*nodeSpec) {
+	if n.isInstalled(specs) {
+		return
+	}
 	former := make(map[string]*node, len(n.static))
 	for _, child := range n.static {
 		former[child.spec().id] = child
@@ -256,6 +259,21 @@ func (n *node) install(specs []*nodeSpec) {
 		static = append(static, child)
 	}
 	n.reorder(static)
+}
+
+// isInstalled reports whether the children are just those of the specs, as they were planted.
+func (n *node) isInstalled(specs []*nodeSpec) bool {
+	n.ref.mu.Lock()
+	defer n.ref.mu.Unlock()
+	if n.incarnations > 1 || len(n.static) != len(specs) || len(n.children) != len(specs) {
+		return false
+	}
+	for i, child := range n.static {
+		if child.given != specs[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // child returns the child with that ID, or nil.

@@ -213,9 +213,8 @@ func (r *ref) close() {
 	}
 	r.mu.Unlock()
 
-	system := r.node.tree.system
-	if p, ok := system.ProcessRegistry.GetLocal(r.node.path); ok && p == actor.Process(r) {
-		system.ProcessRegistry.Remove(r.node.pid)
+	if r.node.named.Swap(false) {
+		r.node.tree.system.ProcessRegistry.Remove(r.node.pid)
 	}
 	for left.Len() > 0 {
 		r.deadLetter(r.node.pid, left.Pop())

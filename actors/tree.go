@@ -110,7 +110,7 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 		return nil, err
 	}
 
-	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots}}
+	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node, c.out[0].size()), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots}}
 	if !o.storm.isNone() {
 		t.restarts = o.storm.limiter()
 	}
@@ -165,6 +165,17 @@ func (t *Tree) openHub(root *nodeSpec) error {
 	}
 	t.hub = hub
 	return hub.Declare(root.taskTypes()...)
+}
+
+// size counts the nodes that a spec makes.
+func (s *nodeSpec) size() int {
+	n := 1
+	if s.supervisor != nil {
+		for _, c := range s.supervisor.children {
+			n += c.size()
+		}
+	}
+	return n
 }
 
 // taskTypes lists the types that agents in the spec handle.
@@ -224,8 +235,11 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 		parent.adopt(n)
 	}
 	if spec.supervisor != nil {
+		n.children = make(map[string]*node, len(spec.supervisor.children))
+		n.static = make([]*node, 0, len(spec.supervisor.children))
 		for _, child := range spec.supervisor.children {
 			c := t.plant(child, n)
+			c.given = child
 			c.isStatic.Store(true)
 			n.static = append(n.static, c)
 		}
