@@ -137,8 +137,10 @@ func (r *Runner) Stop() {
 	flights := slices.Collect(maps.Keys(r.flights))
 	r.mu.Unlock()
 	for _, f := range flights {
-		f.finish(outcome{verdict: Ignore, err: ErrStopped})
-		f.cancel(ErrStopped)
+		if f.take(false) {
+			f.cancel(ErrStopped) // before the answer: a caller that has it may end the context for reasons of its own
+			f.conclude(outcome{verdict: Ignore, err: ErrStopped})
+		}
 	}
 }
 
@@ -206,27 +208,38 @@ func (f *flight) timedOut() bool { return context.Cause(f.ctx) == error(f.limit)
 
 // finish takes the flight off the table, records the verdict and answers, if nobody did before.
 func (f *flight) finish(o outcome) (mine bool) {
+	if !f.take(o.returned) {
+		return false
+	}
+	f.conclude(o)
+	return true
+}
+
+// take takes the flight off the table. Who does so has to conclude it. returned says that its function has: its place is free then.
+func (f *flight) take(returned bool) (mine bool) {
 	r := f.runner
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	_, mine = r.flights[f]
 	delete(r.flights, f)
 	switch {
-	case o.returned && mine:
+	case returned && mine:
 		r.running--
-	case o.returned:
+	case returned:
 		r.running--
 		r.orphans--
 	case mine:
 		r.orphans++
 	}
-	r.mu.Unlock()
-	if !mine {
-		return false
-	}
+	return mine
+}
+
+// conclude records the verdict, then answers.
+func (f *flight) conclude(o outcome) {
+	r := f.runner
 	if o.err == error(f.limit) {
 		r.breaker.counters.timedOut.Add(1)
 	}
 	f.permit.settle(o.verdict, o.err)
 	f.answer(&Result{ID: f.call.ID, Value: o.value, Err: o.err})
-	return true
 }
