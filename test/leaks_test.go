@@ -78,6 +78,7 @@ func TestLaw8GuardedCallThatDoesNotReturnIsReported(t *testing.T) {
 		require.NoError(t, err)
 		synctest.Wait()
 		err = tree.Stop(context.Background())
+		synctest.Wait() // those that are about to go
 		require.Len(t, libraryGoroutines(), 1)
 		var left *actors.AbandonedError
 		require.ErrorAs(t, err, &left)
