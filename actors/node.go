@@ -269,7 +269,7 @@ func (n *node) isInstalled(specs []*nodeSpec) bool {
 		return false
 	}
 	for i, child := range n.static {
-		if child.given != specs[i] {
+		if child.given != specs[i] || !child.named.Load() { // it may have been forgotten before its first start
 			return false
 		}
 	}
