@@ -606,7 +606,10 @@ func (p *replayer) state() string {
 func (p *replayer) which(path string, deep bool) string {
 	children, err := p.tree.Children(context.Background(), path)
 	if err != nil {
-		return "dead"
+		if deep {
+			return "dead"
+		}
+		return result(err)
 	}
 	if p.specs[path[strings.LastIndexByte(path, '/')+1:]].Strategy == "simple_one_for_one" {
 		slices.SortFunc(children, func(a, b actors.ChildInfo) int { return strings.Compare(a.ID, b.ID) })

@@ -389,3 +389,46 @@ func TestReconfigureDuringABackoff(t *testing.T) {
 	w.pass("a", time.Second)
 	require.Equal(t, "stop b, start b, start a", w.take())
 }
+
+// A child can be temporary and present, but not running, only after it was made so.
+func TestAChildThatWasMadeTemporaryWhileItWasDown(t *testing.T) {
+	made := func(s strategies.Strategy, before func(w *world)) *world {
+		w := newWorld(machineOf(s, "a", "b", "c")).boot()
+		before(w)
+		w.step(supervise.Call{Op: supervise.OpReconfigure, Config: machineOf(s, "a", "b~", "c")})
+		w.take()
+		return w
+	}
+	down := func(w *world) { w.step(supervise.Call{Op: supervise.OpTerminate, ID: "b"}) }
+	failing := func(w *world) {
+		w.broken["b"] = true
+		w.exit("b", supervise.Crash)
+		w.broken["b"] = false
+	}
+
+	w := made(strategies.OneForOne(plenty), down)
+	w.ignored["b"] = true
+	require.NoError(t, w.answerTo(supervise.Call{Op: supervise.OpRestart, ID: "b"}).Err)
+	require.Equal(t, "a up, b undefined, c up", w.states(), "ignored when it was asked to start, it stays, as in OTP")
+	w.ignored["b"] = false
+	require.NoError(t, w.answerTo(supervise.Call{Op: supervise.OpRestart, ID: "b"}).Err)
+	w.exit("b", supervise.Crash)
+	require.Equal(t, "a up, c up", w.states())
+
+	w = made(strategies.OneForOne(plenty), failing)
+	w.retry()
+	require.Equal(t, "a up, b up, c up", w.states(), "the retry that waits goes ahead")
+	w = made(strategies.OneForOne(plenty), failing)
+	w.ignored["b"] = true
+	w.retry()
+	require.Equal(t, "a up, b undefined, c up", w.states())
+
+	for _, backoff := range []strategies.Backoff{strategies.NoBackoff(), strategies.Fixed(time.Second)} {
+		for _, s := range []strategies.Strategy{strategies.OneForAll(plenty.WithBackoff(backoff)), strategies.RestForOne(plenty.WithBackoff(backoff))} {
+			w = made(s, failing)
+			w.retry()
+			w.pass("b", time.Second)
+			require.Equal(t, "a up, c up", w.states(), "%s, %s: a group takes its temporary children down for good, the failed one too", s, backoff)
+		}
+	}
+}

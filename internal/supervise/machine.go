@@ -215,12 +215,17 @@ func (m *Machine) exited(e Exit) {
 
 // rest leaves a child undefined that is down and won't be restarted. A temporary one goes for good, and so does an instance.
 func (m *Machine) rest(c *child) {
-	m.settleDown(c)
-	c.held = false
-	m.act(Rested{c.ID})
+	m.lieDown(c)
 	if c.Restart == Temporary || m.template != nil {
 		m.remove(c)
 	}
+}
+
+// lieDown leaves a child undefined, whatever it is.
+func (m *Machine) lieDown(c *child) {
+	m.settleDown(c)
+	c.held = false
+	m.act(Rested{c.ID})
 }
 
 func reason(o Outcome) error {
@@ -303,21 +308,25 @@ func (m *Machine) bringDown(c *child, waited bool) {
 	m.down(c, waited)
 }
 
-// down goes on when c's group is down: temporaries are gone for good, then comes the backoff, unless it was waited out already.
+// down goes on when c's group is down: temporaries are gone for good, then comes the backoff, unless it was waited out already. c itself may have been
+// made temporary while it waited for an earlier attempt; then the others come up without it.
 func (m *Machine) down(c *child, waited bool) {
+	var group []*child
 	for _, g := range m.group(c) {
-		if g != c && g.Restart == Temporary {
+		if g.Restart == Temporary && (g != c || !m.alone) {
 			m.remove(g)
+		} else {
+			group = append(group, g)
 		}
 	}
-	if !waited {
+	if !waited && m.byID[c.ID] == c {
 		if delay := m.delay(c); delay > 0 {
 			c.token = m.next()
 			m.act(Wait{c.ID, c.token, delay})
 			return
 		}
 	}
-	m.start(&task{kind: groupStarting, child: c}, m.group(c))
+	m.start(&task{kind: groupStarting, child: c}, group)
 }
 
 func (m *Machine) delay(c *child) time.Duration {
@@ -338,7 +347,7 @@ func (m *Machine) finish(results []Result) {
 	m.task = nil
 	switch t.kind {
 	case booting:
-		if f := m.started(results); f != nil {
+		if f := m.started(results, (*Machine).rest); f != nil {
 			m.report(StartError, f, Outcome{Crash, lastError(results)})
 			f.state = Undefined
 			m.close(f, Quit{Outcome: Outcome{Shutdown, lastError(results)}, Failed: f.ID})
@@ -355,7 +364,11 @@ func (m *Machine) finish(results []Result) {
 		}
 		m.down(t.child, t.waited)
 	case groupStarting:
-		if f := m.started(results); f != nil {
+		ignored := (*Machine).rest
+		if m.alone && m.template == nil {
+			ignored = (*Machine).lieDown
+		}
+		if f := m.started(results, ignored); f != nil {
 			m.report(StartError, f, Outcome{Crash, lastError(results)})
 			if t.child.state == Restarting {
 				t.child.state = Undefined // it hasn't been tried: now it waits for f
@@ -365,7 +378,7 @@ func (m *Machine) finish(results []Result) {
 		}
 	case callStarting:
 		a := Answer{ID: t.child.ID}
-		if f := m.started(results); f != nil {
+		if f := m.started(results, (*Machine).rest); f != nil {
 			m.remove(f)
 			a.Err = lastError(results)
 		} else {
@@ -374,7 +387,7 @@ func (m *Machine) finish(results []Result) {
 		m.act(Reply{t.to, a})
 	case callRestarting:
 		a := Answer{ID: t.child.ID}
-		if f := m.started(results); f != nil {
+		if f := m.started(results, (*Machine).lieDown); f != nil {
 			a.Err = lastError(results)
 		}
 		a.Child = t.child.status()
@@ -389,8 +402,9 @@ func (m *Machine) finish(results []Result) {
 	}
 }
 
-// started enters the results of a Start and returns the child that failed, if one did.
-func (m *Machine) started(results []Result) (failed *child) {
+// started enters the results of a Start and returns the child that failed, if one did. One that asks to be ignored stays or goes, as the caller says:
+// a child that was there before and is started alone stays, even a temporary one.
+func (m *Machine) started(results []Result, ignored func(*Machine, *child)) (failed *child) {
 	for _, r := range results {
 		c := m.byID[r.ID]
 		switch {
@@ -398,7 +412,7 @@ func (m *Machine) started(results []Result) (failed *child) {
 			c.state = Undefined
 			failed = c
 		case r.Ignored:
-			m.rest(c)
+			ignored(m, c)
 		default:
 			c.state, c.incarnation, c.token, c.held = Up, r.Incarnation, 0, false
 			c.Data = nil // the owner knows it by now
