@@ -54,7 +54,18 @@ type nodeSpec struct {
 	actor      *ActorSpec
 	breaker    *Breaker
 
-	args []any // of an instance
+	args    []any  // of an instance
+	version uint64 // of two specs for one node, the higher was given later; 0 before any Reconfigure
+}
+
+// date gives a spec, and all below it, a version.
+func (s *nodeSpec) date(version uint64) {
+	s.version = version
+	if s.supervisor != nil {
+		for _, child := range s.supervisor.children {
+			child.date(version)
+		}
+	}
 }
 
 type supervisorSpec struct {

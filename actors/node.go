@@ -32,7 +32,6 @@ type node struct {
 	named    atomic.Bool // its name in the actor system is its own
 	settling sync.Mutex  // held by the incarnation of a supervisor that puts the children in order
 	isStatic atomic.Bool // it is in its supervisor's spec
-	given    *nodeSpec   // there, when it was installed last; its supervisor's own
 	place    uint64      // among its siblings, by which they are in start order; guarded by the parent's ref.mu
 
 	// ---- guarded by ref.mu
@@ -248,10 +247,9 @@ func (n *node) install(specs []*nodeSpec) {
 		}
 		if child == nil {
 			child = n.tree.plant(spec, n)
-		} else if child.given != spec { // else it may have been reconfigured itself since then
+		} else if child != former[spec.id] || child.spec().version < spec.version { // else it may have been reconfigured itself since then
 			child.respec(spec)
 		}
-		child.given = spec
 		if n.child(spec.id) == nil || child.ref.isClosed() { // it had gone
 			n.readopt(child)
 		}
@@ -269,7 +267,7 @@ func (n *node) isInstalled(specs []*nodeSpec) bool {
 		return false
 	}
 	for i, child := range n.static {
-		if child.given != specs[i] || !child.named.Load() { // it may have been forgotten before its first start
+		if is := child.spec(); is.id != specs[i].id || is.version < specs[i].version || !child.named.Load() { // it may have been forgotten before its first start
 			return false
 		}
 	}

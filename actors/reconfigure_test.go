@@ -209,3 +209,32 @@ func TestReconfigureKeepsTheRestartHistory(t *testing.T) {
 		require.Len(t, escalated.Events(), 1)
 	})
 }
+
+// What was given later holds, whichever way it came.
+func TestReconfigureFromAboveDoesNotUndoALaterOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := func(text string) actors.Supervisor {
+			return actors.Supervisor{ID: "inner", Children: []actors.Child{answering("a", text)}}
+		}
+		middle := func(text string) actors.Supervisor {
+			return actors.Supervisor{ID: "middle", Children: []actors.Child{inner(text)}}
+		}
+		root := func(text string) actors.Supervisor {
+			return actors.Supervisor{ID: "root", Children: []actors.Child{middle(text)}, Strategy: strategies.OneForOne(strategies.AlwaysRestart())}
+		}
+		tree := begin(t, root("first"))
+		require.NoError(t, tree.Reconfigure(t.Context(), "root", root("second")))
+		require.NoError(t, tree.Reconfigure(t.Context(), "root/middle/inner", inner("third")))
+		require.NoError(t, tree.Kill("root/middle"))
+		synctest.Wait()
+		require.Equal(t, "third", ask(t, tree, "root/middle/inner/a"))
+		require.NoError(t, tree.Reconfigure(t.Context(), "root/middle", middle("fourth")))
+		require.Equal(t, "third", ask(t, tree, "root/middle/inner/a"), "not yet")
+		require.NoError(t, tree.Kill("root/middle/inner"))
+		synctest.Wait()
+		require.Equal(t, "fourth", ask(t, tree, "root/middle/inner/a"))
+		require.NoError(t, tree.Kill("root/middle"))
+		synctest.Wait()
+		require.Equal(t, "fourth", ask(t, tree, "root/middle/inner/a"))
+	})
+}

@@ -36,6 +36,7 @@ type Tree struct {
 	root *node
 
 	instances  atomic.Uint64 // for made-up IDs
+	versions   atomic.Uint64 // of specs
 	deadLetter atomic.Int64  // when the last one was, in Unix nanoseconds, on a system of the tree's own
 	sequences  inFlight      // that are being carried out
 	killed     chan struct{} // closed when nothing is waited for any more
@@ -239,7 +240,6 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 		n.static = make([]*node, 0, len(spec.supervisor.children))
 		for _, child := range spec.supervisor.children {
 			c := t.plant(child, n)
-			c.given = child
 			c.isStatic.Store(true)
 			n.static = append(n.static, c)
 		}
