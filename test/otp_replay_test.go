@@ -452,7 +452,7 @@ func (p *replayer) batch(op otpOp) string {
 // change reconfigures a live supervisor.
 func (p *replayer) change(op otpOp) string {
 	old := p.specs[op.Sup]
-	next := old
+	next := p.asConfigured(old)
 	if op.Strategy != nil {
 		next.Strategy = *op.Strategy
 	}
@@ -486,6 +486,20 @@ func (p *replayer) change(op otpOp) string {
 	default:
 		return "error " + fault
 	}
+}
+
+// asConfigured is a supervisor as it is configured now, and so are those below it: each is changed by itself.
+func (p *replayer) asConfigured(n otpNode) otpNode {
+	if now, ok := p.specs[n.ID]; ok && n.Strategy != "" {
+		life := n
+		n = now
+		n.Restart, n.Significant, n.Shutdown = life.Restart, life.Significant, life.Shutdown
+	}
+	n.Children = slices.Clone(n.Children)
+	for i, c := range n.Children {
+		n.Children[i] = p.asConfigured(c)
+	}
+	return n
 }
 
 func (p *replayer) childSpec(path string) string {
