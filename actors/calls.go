@@ -11,8 +11,8 @@ import (
 	"github.com/mistersmith/mistersmith/internal/supervise"
 )
 
-// Refusals of dynamic calls, as OTP's. They come wrapped with the path. A call whose context ends stops waiting; the supervisor carries it out all
-// the same if it has got that far.
+// Refusals of dynamic calls, as OTP's. They come wrapped with the path. A call whose context ends while it waits for its turn isn't carried out; one that
+// the supervisor has begun with by then is, and only its answer is lost.
 var (
 	ErrAlreadyStarted = supervise.ErrAlreadyStarted
 	ErrAlreadyPresent = supervise.ErrAlreadyPresent
@@ -21,6 +21,8 @@ var (
 	ErrNotFound       = supervise.ErrNotFound
 	ErrNotSupervisor  = errors.New("not a supervisor")
 	ErrIsRoot         = errors.New("the root has no supervisor: stop the tree instead")
+	// ErrBusy refuses a call when as many wait for the supervisor's answer as its Queue may hold.
+	ErrBusy = errors.New("too many calls wait for the supervisor")
 )
 
 // ChildState is a child as its supervisor sees it.
@@ -187,55 +189,4 @@ func (t *Tree) callChild(ctx context.Context, path string, op supervise.Op) (sup
 		return supervise.Answer{}, err
 	}
 	return t.ask(ctx, n, supervise.Call{Op: op, ID: path[cut+1:]})
-}
-
-// ask puts a call to the present incarnation of a supervisor and waits for the answer.
-func (t *Tree) ask(ctx context.Context, n *node, c supervise.Call) (supervise.Answer, error) {
-	path := n.path
-	if c.ID != "" {
-		path += "/" + c.ID
-	}
-	in := n.current()
-	reply := make(chan supervise.Answer, 1)
-	if in == nil || !in.post(&dynamicCall{event: c, reply: reply}) {
-		return supervise.Answer{}, n.errorf(ErrStopped)
-	}
-	select {
-	case a := <-reply:
-		return a, wrapCall(path, a.Err)
-	case <-in.over():
-	case <-ctx.Done():
-		return supervise.Answer{}, fmt.Errorf("%s: %w", path, context.Cause(ctx))
-	}
-	select {
-	case a := <-reply: // it answered before it ended
-		return a, wrapCall(path, a.Err)
-	default:
-		return supervise.Answer{}, n.errorf(ErrStopped)
-	}
-}
-
-func wrapCall(path string, err error) error {
-	var start *StartError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &start): // it names the path
-		return err
-	case errors.Is(err, supervise.ErrStopped):
-		err = ErrStopped
-	}
-	return fmt.Errorf("%s: %w", path, err)
-}
-
-// terminateLater is a terminate call that nobody waits for.
-func (t *Tree) terminateLater(n *node) {
-	switch {
-	case n == t.root || n == t.top:
-		t.shutdown(nil)
-	case n.parent != nil && n.parent != t.top:
-		if in := n.parent.current(); in != nil {
-			in.post(&dynamicCall{event: supervise.Call{Op: supervise.OpTerminate, ID: n.spec().id}})
-		}
-	}
 }

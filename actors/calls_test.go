@@ -140,3 +140,102 @@ func TestCallsOnATreeThatHasStopped(t *testing.T) {
 		require.NoError(t, tree.Err())
 	})
 }
+
+// stuck is an actor that doesn't stop before it may.
+func stuck(id string, may <-chan struct{}) actors.ActorSpec {
+	return actors.Actor(id, func() actor.Actor {
+		return actor.ReceiveFunc(func(ctx actor.Context) {
+			if _, ok := ctx.Message().(*actor.Stopping); ok {
+				<-may
+			}
+		})
+	}).With(actors.Lifecycle{Shutdown: actors.NoLimit})
+}
+
+// Law 6: what waits for a supervisor is bounded, and what nobody waits for any more doesn't count.
+func TestCallsToABusySupervisorAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		may := make(chan struct{})
+		busy := actors.Supervisor{ID: "busy", Children: []actors.Child{stuck("a", may)}, Lifecycle: actors.Lifecycle{Queue: 3}}
+		tree := begin(t, actors.Supervisor{ID: "root", Children: []actors.Child{busy}})
+		results := make(chan error, 10)
+		begun := func(call func(ctx context.Context) error) context.CancelFunc {
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() { results <- call(ctx) }()
+			synctest.Wait()
+			return cancel
+		}
+		newcomer := func(id string) func(context.Context) error {
+			return func(ctx context.Context) error {
+				_, err := tree.StartChild(ctx, "root/busy", answering(id, id))
+				return err
+			}
+		}
+		terminate := begun(func(ctx context.Context) error { return tree.TerminateChild(ctx, "root/busy/a") })
+		withdraw := begun(newcomer("b"))
+		keep := begun(newcomer("c"))
+		defer keep()
+		_, err := tree.CountChildren(t.Context(), "root/busy")
+		require.ErrorIs(t, err, actors.ErrBusy)
+		require.ErrorContains(t, err, "root/busy: ")
+
+		withdraw()
+		require.ErrorIs(t, <-results, context.Canceled)
+		synctest.Wait()
+		last := begun(newcomer("d")) // in the place of b
+		defer last()
+		terminate() // it is being carried out: too late
+		require.ErrorIs(t, <-results, context.Canceled)
+		a := tree.PID("root/busy/a")
+		tree.ActorSystem().Root.Stop(a)
+		require.Zero(t, testing.AllocsPerRun(100, func() { tree.ActorSystem().Root.Stop(a) }), "nobody waits for these, and all are one: nothing is kept")
+		require.Empty(t, results)
+		_, err = tree.CountChildren(t.Context(), "root/busy")
+		require.ErrorIs(t, err, actors.ErrBusy)
+
+		close(may)
+		require.NoError(t, <-results)
+		require.NoError(t, <-results)
+		synctest.Wait()
+		require.Equal(t, "a undefined, c up, d up", childStates(t, tree, "root/busy"), "b was taken back before its turn came")
+	})
+}
+
+// A call that is withdrawn while the supervisor's own code keeps its goroutine isn't carried out either.
+func TestACallIsWithdrawnBeforeTheSupervisorHasSeenIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := false
+		sup := actors.Supervisor{ID: "s", Init: func(context.Context) error {
+			if slow {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		}, Children: []actors.Child{answering("a", "")}}
+		tree := begin(t, actors.Supervisor{ID: "root", Children: []actors.Child{sup}})
+		slow = true
+		require.NoError(t, tree.Kill("root/s"))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := tree.StartChild(ctx, "root/s", answering("b", ""))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, "a up", childStates(t, tree, "root/s"))
+	})
+}
+
+// Stopping by PID what is being stopped asks for nothing more, however often; after that it does.
+func TestStopByPIDAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree := begin(t, actors.Supervisor{ID: "root", Children: []actors.Child{answering("a", "a")}})
+		for range 3 {
+			for range 10 {
+				tree.ActorSystem().Root.Stop(tree.PID("root/a"))
+			}
+			synctest.Wait()
+			require.Equal(t, "a undefined", childStates(t, tree, "root"))
+			_, err := tree.RestartChild(t.Context(), "root/a")
+			require.NoError(t, err)
+			require.Equal(t, "a", ask(t, tree, "root/a"))
+		}
+	})
+}

@@ -29,6 +29,8 @@ type node struct {
 	guard  *breaker.Runner // of a breaker node
 	ref    ref
 
+	terminating atomic.Pointer[incarnation] // its supervisor's, with a terminate call about it on the way that nobody waits for
+
 	named    atomic.Bool // its name in the actor system is its own
 	settling sync.Mutex  // held by the incarnation of a supervisor that puts the children in order
 	isStatic atomic.Bool // it is in its supervisor's spec

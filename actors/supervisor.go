@@ -36,6 +36,7 @@ type supervisor struct {
 	timers  map[uint64]*time.Timer // of backoffs, by token
 	broken  bool                   // the machine panicked
 
+	waiting  atomic.Int64             // dynamic calls that were put to it, and aren't answered
 	running  atomic.Pointer[sequence] // being carried out; nil when none is
 	orphaned atomic.Bool              // fenced off because its own supervisor was killed
 	closed   bool                     // it has quit
@@ -61,10 +62,6 @@ type (
 	sequenceDone struct{ event supervise.Done }
 	backoffOver  struct{ event supervise.Due }
 	tryAgain     struct{ event supervise.Retry }
-	dynamicCall  struct {
-		event supervise.Call
-		reply chan<- supervise.Answer // with room for one
-	}
 )
 
 // Receive implements actor.Actor.
@@ -83,8 +80,9 @@ func (s *supervisor) Receive(ctx actor.Context) {
 	case *tryAgain:
 		s.step(m.event)
 	case *dynamicCall:
-		m.event.To = m
-		s.step(m.event)
+		s.call(m)
+	case *withdrawal:
+		s.step(supervise.Withdraw{To: m.call})
 	case hold.Order:
 		close(m.Held)
 		<-m.Release
@@ -246,7 +244,7 @@ func (s *supervisor) livingChildren() []target {
 func (s *supervisor) step(e supervise.Event) {
 	if s.machine == nil || s.closed {
 		if d, ok := e.(supervise.Call); ok {
-			answer(d.To, supervise.Answer{Err: supervise.ErrStopped, ID: d.ID})
+			s.answer(d.To, supervise.Answer{Err: supervise.ErrStopped, ID: d.ID})
 		}
 		return
 	}
@@ -316,7 +314,7 @@ func (s *supervisor) carryOut(a supervise.Action) {
 		for i := range a.Answer.Children {
 			s.annotate(&a.Answer.Children[i])
 		}
-		answer(a.To, a.Answer)
+		s.answer(a.To, a.Answer)
 	case supervise.Ready:
 		s.in.ready()
 	case supervise.Quit:
@@ -340,12 +338,6 @@ func (s *supervisor) begin(id uint64, cause string) *sequence {
 func (s *supervisor) abort() {
 	if q := s.running.Load(); q != nil {
 		q.abort()
-	}
-}
-
-func answer(to any, a supervise.Answer) {
-	if c, ok := to.(*dynamicCall); ok && c.reply != nil {
-		c.reply <- a
 	}
 }
 

@@ -156,6 +156,29 @@ func TestCallsWaitForASequence(t *testing.T) {
 	require.Equal(t, "start a, start b, reply 1", w.take())
 }
 
+func TestACallIsWithdrawnWhileItWaits(t *testing.T) {
+	w := newWorld(machineOf(strategies.OneForAll(plenty), "a", "b")).boot()
+	w.held = true
+	w.exit("a", supervise.Crash)
+	w.take()
+	for to := range 3 {
+		w.step(supervise.Call{Op: supervise.OpTerminate, ID: "a", To: to})
+	}
+	w.step(supervise.Withdraw{To: 1})
+	require.Equal(t, "reply 1", w.take())
+	require.Equal(t, supervise.ErrWithdrawn, w.replies[0].Err)
+	w.step(supervise.Withdraw{To: 1})
+	require.Empty(t, w.take())
+	w.held = false
+	w.answer()
+	for w.pending != nil {
+		w.answer()
+	}
+	require.Equal(t, "start a, start b, stop a, reply 0, reply 2", w.take())
+	w.step(supervise.Withdraw{To: 0})
+	require.Empty(t, w.take(), "it has been carried out")
+}
+
 func TestCount(t *testing.T) {
 	c := machineOf(strategies.OneForOne(plenty.WithBackoff(strategies.Fixed(time.Second))), "a", "b", "c", "s")
 	c.Children[3].Supervisor = true

@@ -46,6 +46,9 @@ type (
 		Config Config // OpReconfigure; Random is left as it is
 		To     any
 	}
+
+	// Withdraw takes back the call with that To, if it is still queued.
+	Withdraw struct{ To any }
 )
 
 func (Boot) event()          {}
@@ -55,6 +58,7 @@ func (Due) event()           {}
 func (Retry) event()         {}
 func (ShutdownOrder) event() {}
 func (Call) event()          {}
+func (Withdraw) event()      {}
 
 // Result is what became of one child of a sequence. After a Start, Incarnation is that of the child now running, or 0 with
 // Ignored or Err set; after a Stop, Outcome says how it ended.

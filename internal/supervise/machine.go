@@ -3,6 +3,7 @@ package supervise
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -18,6 +19,7 @@ var (
 	ErrRestarting     = errors.New("child is restarting")
 	ErrNotFound       = errors.New("no such child")
 	ErrStopped        = errors.New("supervisor is stopping or has stopped")
+	ErrWithdrawn      = errors.New("call was withdrawn before it was its turn")
 	ErrDynamic        = errors.New("supervisor is dynamic: its children are instances of one template")
 	// ErrBudgetSpent is wrapped by the reason with which a supervisor ends whose restart budget is spent.
 	ErrBudgetSpent = errors.New("restart budget spent")
@@ -135,6 +137,12 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 		m.queue = append([]Event{e}, m.queue...)
 		if t := m.task; t != nil && (t.kind == booting || t.kind == groupStarting || t.kind == callStarting || t.kind == callRestarting) {
 			m.act(Abort{t.sequence})
+		}
+	case Withdraw:
+		i := slices.IndexFunc(m.queue, func(q Event) bool { c, ok := q.(Call); return ok && c.To == e.To })
+		if i >= 0 {
+			m.queue = slices.Delete(m.queue, i, i+1)
+			m.act(Reply{e.To, Answer{Err: ErrWithdrawn}})
 		}
 	default:
 		m.queue = append(m.queue, e)
