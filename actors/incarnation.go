@@ -52,6 +52,8 @@ type incarnation struct {
 	pid     *actor.PID   // name@number
 	runFunc func()       // in.run, bound once
 
+	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
+
 	// ---- the run's own
 	halted bool      // protoactor was told to stop
 	forced bool      // a stop that a hook cut short was pushed on
@@ -64,6 +66,7 @@ type incarnation struct {
 	phase     phase
 	scheduled bool // somebody runs it, or is about to
 	lent      bool // that is the sequence that starts it
+	fresh     bool // it has taken no message yet
 	suspended bool // waits for the decider's word on its failure
 	fencedOff bool
 	outOfTime bool // fenced off because it didn't end in time
@@ -106,7 +109,7 @@ var _ actor.Mailbox = (*incarnation)(nil)
 // newIncarnation makes the next incarnation of a node, to which its queue belongs from now on. It is nil if its owner has ended: whoever
 // ends an owner finds all that it has begun.
 func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
-	in := &incarnation{node: n, owner: owner, cause: cause, scheduled: true, lent: true}
+	in := &incarnation{node: n, owner: owner, cause: cause, scheduled: true, lent: true, fresh: true}
 	in.runFunc = in.run
 	r := &n.ref
 	r.mu.Lock()
@@ -121,6 +124,7 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 		in.pid = &actor.PID{Address: n.pid.Address, Id: n.path + "@" + strconv.FormatUint(in.number, 10)}
 		taken = n.tree.forgot.Load() && in.registered()
 	}
+	r.recall()
 	r.current = in
 	r.resting = false
 	n.backingOff = false
@@ -159,7 +163,7 @@ func (in *incarnation) Start() {}
 func (in *incarnation) UserMessageCount() int {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	return in.node.ref.queue.Len()
+	return in.node.ref.waiting()
 }
 
 // PostSystemMessage queues what protoactor sends to the actor's own PID.
@@ -200,6 +204,7 @@ func (in *incarnation) queue(message any) (claimed *incarnation, ok bool) {
 		return nil, false
 	}
 	in.control.Push(message)
+	in.recall()
 	return in.claim(), true
 }
 
@@ -210,6 +215,13 @@ func (in *incarnation) claim() *incarnation {
 	}
 	in.scheduled = true
 	return in
+}
+
+// recall makes the run come to the lock before it goes on: there is something to do before the next message. The caller holds the lock.
+func (in *incarnation) recall() {
+	if in.node.ref.current == in {
+		in.node.ref.recall()
+	}
 }
 
 // schedule runs a claimed incarnation. A nil one needs no run.
@@ -225,7 +237,7 @@ func (in *incarnation) schedule() {
 // nil incarnation needs no run.
 func (in *incarnation) run() {
 	for in != nil {
-		idle, errand := in.batch()
+		idle, errand := in.handleAll()
 		switch {
 		case !idle:
 		case errand == nil:
@@ -236,8 +248,8 @@ func (in *incarnation) run() {
 	}
 }
 
-// batch handles messages until there are none. It isn't idle if a panic cut it short.
-func (in *incarnation) batch() (idle bool, errand *sequence) {
+// handleAll handles messages until there are none. It isn't idle if a panic cut it short.
+func (in *incarnation) handleAll() (idle bool, errand *sequence) {
 	var message any
 	complete := false
 	defer func() {
@@ -290,12 +302,17 @@ func (in *incarnation) batch() (idle bool, errand *sequence) {
 
 // next takes the next step, or else the next message; with neither the mailbox is idle, and what it returns is the errand.
 func (in *incarnation) next() (todo, any) {
+	if in.batch != nil {
+		if m, ok := in.batch.Claim(); ok {
+			return toReceive, m
+		}
+	}
 	r := &in.node.ref
 	r.mu.Lock()
 	busy := in.todo != 0 || in.control.Len() > 0
 	if !busy && in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
 		if !in.lent {
-			m := r.pop()
+			m := r.take()
 			r.mu.Unlock()
 			return toReceive, m
 		}
@@ -529,6 +546,7 @@ func (in *incarnation) claimForTodo() *incarnation {
 	if in.todo == 0 {
 		return nil
 	}
+	in.recall()
 	return in.claim()
 }
 
@@ -549,6 +567,7 @@ func (in *incarnation) fail(reason error) {
 func (in *incarnation) failed(reason error, message any) {
 	r := &in.node.ref
 	r.mu.Lock()
+	in.recall()
 	switch {
 	case in.phase == ended: // a zombie's
 		in.late = &lateFailure{reason, unwrap(message)}
@@ -660,6 +679,7 @@ func (in *incarnation) checkEnded() {
 // end makes the incarnation a thing of the past, and says so to the world and to those who wait for it. The caller holds the
 // lock, and calls tellOwner without it.
 func (in *incarnation) end() {
+	in.recall()
 	in.phase = ended
 	in.suspended = false
 	n := in.node
