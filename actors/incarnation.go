@@ -3,6 +3,7 @@ package actors
 import (
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -52,6 +53,8 @@ type incarnation struct {
 	pid     *actor.PID   // name@number
 	runFunc func()       // in.run, bound once
 
+	fencedOff atomic.Bool // written with the lock held
+
 	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
 	// ---- the run's own
@@ -68,7 +71,6 @@ type incarnation struct {
 	lent      bool // that is the sequence that starts it
 	fresh     bool // it has taken no message yet
 	suspended bool // waits for the decider's word on its failure
-	fencedOff bool
 	outOfTime bool // fenced off because it didn't end in time
 	abandoned bool // and was running something at that moment
 	wasUp     bool
@@ -138,7 +140,7 @@ func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Di
 	r := &in.node.ref
 	r.mu.Lock()
 	in.invoker = invoker
-	if in.fencedOff {
+	if in.fencedOff.Load() {
 		in.todo |= toClean
 	}
 	claimed := in.claimForTodo()
@@ -150,7 +152,7 @@ func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Di
 func (in *incarnation) embody(b body) bool {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	if in.fencedOff {
+	if in.fencedOff.Load() {
 		return false
 	}
 	in.body = b
@@ -197,10 +199,10 @@ func (in *incarnation) queue(message any) (claimed *incarnation, ok bool) {
 	r := &in.node.ref
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if in.phase == ended && !in.fencedOff {
+	if in.phase == ended && !in.fencedOff.Load() {
 		return nil, false
 	}
-	if _, ok := message.(*actor.Terminated); in.fencedOff && !ok {
+	if _, ok := message.(*actor.Terminated); in.fencedOff.Load() && !ok {
 		return nil, false
 	}
 	in.control.Push(message)
@@ -738,7 +740,7 @@ func (in *incarnation) fence(o outcome, abandon bool) {
 		r.mu.Unlock()
 		return
 	}
-	in.fencedOff = true
+	in.fencedOff.Store(true)
 	in.outcome = o
 	in.todo = toClean
 	in.control = ring.Ring[any]{}
