@@ -47,13 +47,10 @@ type body interface {
 // All fields below the line are guarded by the lock of the node's ref. The record is the truth; messages about it are only
 // wake-ups, since protoactor lets system messages overtake others.
 type incarnation struct {
-	node    *node
-	number  uint64
-	owner   *incarnation // the supervisor's that started it; nil at the top
-	pid     *actor.PID   // name@number
-	runFunc func()       // in.run, bound once
-
-	fencedOff atomic.Bool // written with the lock held
+	node      *node
+	number    uint64
+	owner     *incarnation // the supervisor's that started it; nil at the top
+	fencedOff atomic.Bool  // written with the lock held
 
 	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
@@ -65,6 +62,7 @@ type incarnation struct {
 	// ---- guarded by node.ref.mu
 	body      body                 // set before it is spawned
 	invoker   actor.MessageInvoker // set when it is
+	pid       *actor.PID           // name@number; set with the invoker
 	cause     uint64               // event that led to its start, and then to its stop
 	phase     phase
 	scheduled bool // somebody runs it, or is about to
@@ -104,6 +102,7 @@ const (
 	toFinish                   // drained: stop the actor
 	toForce                    // a hook failed while stopping: end without it
 	toClean                    // fenced off: let go of what it holds
+	toStart                    // tell the actor to start
 )
 
 var _ actor.Mailbox = (*incarnation)(nil)
@@ -112,7 +111,6 @@ var _ actor.Mailbox = (*incarnation)(nil)
 // ends an owner finds all that it has begun.
 func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 	in := &incarnation{node: n, owner: owner, cause: cause, scheduled: true, lent: true, fresh: true}
-	in.runFunc = in.run
 	r := &n.ref
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +121,6 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 	for taken := true; taken; {
 		n.incarnations++
 		in.number = n.incarnations
-		in.pid = &actor.PID{Address: n.pid.Address, Id: n.path + "@" + strconv.FormatUint(in.number, 10)}
 		taken = n.tree.forgot.Load() && in.registered()
 	}
 	r.recall()
@@ -133,6 +130,14 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 	return in
 }
 
+// name is what protoactor knows the incarnation by.
+func (in *incarnation) name() string {
+	if in.pid != nil {
+		return in.pid.Id
+	}
+	return in.node.path + "@" + strconv.FormatUint(in.number, 10)
+}
+
 // ---- actor.Mailbox
 
 // RegisterHandlers is called when the actor is there. If it was fenced off before, it is let go of again.
@@ -140,6 +145,7 @@ func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Di
 	r := &in.node.ref
 	r.mu.Lock()
 	in.invoker = invoker
+	in.pid = invoker.(actor.Context).Self()
 	if in.fencedOff.Load() {
 		in.todo |= toClean
 	}
@@ -169,7 +175,25 @@ func (in *incarnation) UserMessageCount() int {
 }
 
 // PostSystemMessage queues what protoactor sends to the actor's own PID.
-func (in *incarnation) PostSystemMessage(message any) { in.post(message) }
+func (in *incarnation) PostSystemMessage(message any) {
+	if _, ok := message.(*actor.Started); ok {
+		in.begin()
+		return
+	}
+	in.post(message)
+}
+
+// begin notes that the actor is there, and has to be told to start.
+func (in *incarnation) begin() {
+	r := &in.node.ref
+	r.mu.Lock()
+	if !in.isFenced() {
+		in.todo |= toStart
+	}
+	claimed := in.claimForTodo()
+	r.mu.Unlock()
+	claimed.schedule()
+}
 
 // own is a message that was sent to the incarnation's own PID, not to its node's name. It dies with the incarnation.
 type own struct {
@@ -229,7 +253,7 @@ func (in *incarnation) recall() {
 // schedule runs a claimed incarnation. A nil one needs no run.
 func (in *incarnation) schedule() {
 	if in != nil {
-		in.node.tree.dispatcher.Schedule(in.runFunc)
+		in.node.tree.dispatcher.schedule(in)
 	}
 }
 
@@ -292,6 +316,11 @@ func (in *incarnation) handleAll() (idle bool, errand *sequence) {
 			}
 		case toClean:
 			in.clean()
+		case toStart:
+			in.invoker.InvokeSystemMessage(startedMessage)
+			if !in.body.startsLater() {
+				in.ready()
+			}
 		}
 		if in.halted {
 			in.checkEnded()
@@ -328,14 +357,14 @@ func (in *incarnation) next() (todo, any) {
 	}
 	if in.lent && in.phase == up { // the start is over: the next child is waiting for the goroutine
 		in.lent = false
-		in.node.tree.dispatcher.Schedule(in.runFunc)
+		in.node.tree.dispatcher.schedule(in)
 		return toRest, (*sequence)(nil)
 	}
 	if in.errand != nil {
 		in.errand.begin()
 		in.errand = nil
 	}
-	for _, step := range [...]todo{toClean, toForce, toStop, toFinish} {
+	for _, step := range [...]todo{toClean, toForce, toStop, toFinish, toStart} {
 		if in.todo&step != 0 {
 			in.todo &^= step
 			if step == toStop {
@@ -350,11 +379,6 @@ func (in *incarnation) next() (todo, any) {
 // handle handles what goes ahead of user messages: protoactor's system messages, and our own to the body.
 func (in *incarnation) handle(message any) {
 	switch m := message.(type) {
-	case *actor.Started:
-		in.invoker.InvokeSystemMessage(m)
-		if !in.body.startsLater() {
-			in.ready()
-		}
 	case *actor.Stop:
 		in.exit(nil)
 	case *actor.Watch, *actor.Unwatch, *actor.Terminated, *actor.Failure:
@@ -621,7 +645,7 @@ func (in *incarnation) halt() {
 	invoker := in.invoker
 	in.node.ref.mu.Unlock()
 	if invoker == nil { // it was never spawned, or not to the end
-		in.node.tree.system.ProcessRegistry.Remove(in.pid)
+		in.unregister()
 		return
 	}
 	invoker.InvokeSystemMessage(stopMessage)
@@ -643,7 +667,7 @@ func (in *incarnation) tearOut() {
 	for _, child := range in.childPIDs() {
 		in.node.tree.system.Root.Stop(child)
 	}
-	in.node.tree.system.ProcessRegistry.Remove(in.pid)
+	in.unregister()
 }
 
 // clean lets go of what a fenced incarnation holds, on whatever goroutine it got back: its hooks run, its messages don't.
@@ -651,15 +675,19 @@ func (in *incarnation) clean() {
 	defer in.returned()
 	defer func() {
 		if recover() != nil {
-			in.node.tree.system.ProcessRegistry.Remove(in.pid)
+			in.unregister()
 		}
 	}()
 	in.halt()
 }
 
 func (in *incarnation) registered() bool {
-	_, ok := in.node.tree.system.ProcessRegistry.GetLocal(in.pid.Id)
+	_, ok := in.node.tree.system.ProcessRegistry.GetLocal(in.name())
 	return ok
+}
+
+func (in *incarnation) unregister() {
+	in.node.tree.system.ProcessRegistry.Remove(&actor.PID{Id: in.name()})
 }
 
 // checkEnded notes the end of a stopping incarnation: protoactor takes the process out of its registry when it is done.
@@ -829,7 +857,8 @@ func (in *incarnation) publish(e Event) uint64 {
 }
 
 var (
-	stopMessage = &actor.Stop{}
-	nobody      = &actor.PID{Address: "nonhost", Id: "nobody"} // a child that never was
-	closed      = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+	startedMessage = &actor.Started{}
+	stopMessage    = &actor.Stop{}
+	nobody         = &actor.PID{Address: "nonhost", Id: "nobody"} // a child that never was
+	closed         = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 )
