@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -43,8 +46,7 @@ func ask(ctx context.Context, in System, to *actor.PID, message any) (any, error
 	s := desk.take(system)
 	defer desk.give(system, s)
 
-	process, _ := system.ProcessRegistry.Get(to)
-	process.SendUserMessage(to, &actor.MessageEnvelope{Message: message, Sender: s.open()})
+	s.root.Send(to, s.open(message))
 	select {
 	case reply := <-s.reply:
 		return reply, nil
@@ -59,38 +61,41 @@ func ask(ctx context.Context, in System, to *actor.PID, message any) (any, error
 // slot is a process that answers are sent to. It stays registered and is used for one request after the other; each has a number, which travels in
 // the sender's PID, so an answer to an earlier one never reaches a later.
 type slot struct {
-	id    *actor.PID
-	reply chan any // with room for one
-
-	mu      sync.Mutex
-	request uint32
-	waiting bool
+	id     *actor.PID         // nobody has it but the slot
+	root   *actor.RootContext // sends the requests, without anybody's middleware
+	reply  chan any           // with room for one
+	number uint32             // of the last request; the asker's
+	waits  atomic.Uint64      // the number of the request that waits for an answer; noRequest when none does
 }
 
-// open begins a request and returns the sender's address.
-func (s *slot) open() *actor.PID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.request++
-	s.waiting = true
-	return &actor.PID{Address: s.id.Address, Id: s.id.Id, RequestId: s.request}
+// noRequest is no request's number.
+const noRequest = math.MaxUint64
+
+// request is what is sent, and the address in it that the answer goes to.
+type request struct {
+	envelope actor.MessageEnvelope
+	sender   actor.PID
+}
+
+// open begins a request.
+func (s *slot) open(message any) *actor.MessageEnvelope {
+	s.number++
+	r := new(request)
+	// A PID remembers the process that it was once resolved to, in a field of protoactor's own. The slot's has been resolved; to copy that as well spares
+	// whoever answers to look the slot up. On a goroutine that protoactor has just started it is that lookup for which the stack has to grow.
+	reflect.ValueOf(&r.sender).Elem().Set(reflect.ValueOf(s.id).Elem())
+	r.sender.RequestId = s.number
+	r.envelope.Message, r.envelope.Sender = message, &r.sender
+	s.waits.Store(uint64(s.number))
+	return &r.envelope
 }
 
 // close ends a request without an answer. It is false if the answer has come.
-func (s *slot) close() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	waited := s.waiting
-	s.waiting = false
-	return waited
-}
+func (s *slot) close() bool { return s.waits.CompareAndSwap(uint64(s.number), noRequest) }
 
 // SendUserMessage implements actor.Process.
 func (s *slot) SendUserMessage(pid *actor.PID, message any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.waiting && pid.RequestId == s.request {
-		s.waiting = false
+	if s.waits.CompareAndSwap(uint64(pid.RequestId), noRequest) {
 		s.reply <- actor.UnwrapEnvelopeMessage(message)
 	}
 }
@@ -101,6 +106,7 @@ func (s *slot) Stop(*actor.PID)                   {}
 // desk keeps slots for the requests made through a tree. The zero value keeps none.
 type desk struct {
 	mu     sync.Mutex
+	root   *actor.RootContext // of all slots; nil until there is one
 	idle   []*slot
 	keep   int // at most
 	closed bool
@@ -129,11 +135,16 @@ func (d *desk) take(system *actor.ActorSystem) *slot {
 		d.mu.Unlock()
 		return s
 	}
+	if d.root == nil {
+		d.root = actor.NewRootContext(system, nil)
+	}
+	s := &slot{root: d.root, reply: make(chan any, 1)}
 	d.mu.Unlock()
-	s := &slot{reply: make(chan any, 1)}
+	s.waits.Store(noRequest)
 	for fresh := false; !fresh; {
 		s.id, fresh = system.ProcessRegistry.Add(s, "ask"+system.ProcessRegistry.NextId())
 	}
+	s.root.Send(s.id, nil) // resolves it; nobody waits for an answer yet
 	return s
 }
 

@@ -147,7 +147,7 @@ func (c *nodeContext) adopt(spawn func() (*actor.PID, error)) spawned {
 	}
 	r := &c.in.node.ref
 	r.mu.Lock()
-	fenced := c.in.fencedOff
+	fenced := c.in.isFenced()
 	if !fenced {
 		c.in.spawned = append(c.in.spawned, pid)
 	}
@@ -159,11 +159,7 @@ func (c *nodeContext) adopt(spawn func() (*actor.PID, error)) spawned {
 	return spawned{pid, nil}
 }
 
-func (in *incarnation) isFenced() bool {
-	in.node.ref.mu.Lock()
-	defer in.node.ref.mu.Unlock()
-	return in.fencedOff
-}
+func (in *incarnation) isFenced() bool { return in.fencedOff.Load() }
 
 // orphaned forgets a child that has terminated.
 func (in *incarnation) orphaned(child *actor.PID) {

@@ -7,9 +7,17 @@ import "sync"
 // protoactor's actor.Dispatcher.
 type dispatcher struct {
 	mu     sync.Mutex
-	idle   []chan func()
+	idle   []chan runner
 	closed bool
 }
+
+// runner is what a goroutine is lent to.
+type runner interface{ run() }
+
+// function is a runner that is just a function.
+type function func()
+
+func (f function) run() { f() }
 
 const (
 	idleGoroutines = 64  // kept parked
@@ -19,23 +27,25 @@ const (
 func (d *dispatcher) Throughput() int { return throughput }
 
 // Schedule runs fn on a goroutine of its own. It never blocks.
-func (d *dispatcher) Schedule(fn func()) {
+func (d *dispatcher) Schedule(fn func()) { d.schedule(function(fn)) }
+
+func (d *dispatcher) schedule(r runner) {
 	d.mu.Lock()
 	if n := len(d.idle); n > 0 {
 		worker := d.idle[n-1]
 		d.idle = d.idle[:n-1]
 		d.mu.Unlock()
-		worker <- fn
+		worker <- r
 		return
 	}
 	d.mu.Unlock()
-	go d.work(fn)
+	go d.work(r)
 }
 
-func (d *dispatcher) work(fn func()) {
-	next := make(chan func(), 1)
+func (d *dispatcher) work(r runner) {
+	next := make(chan runner, 1)
 	for {
-		fn()
+		r.run()
 		d.mu.Lock()
 		if d.closed || len(d.idle) >= idleGoroutines {
 			d.mu.Unlock()
@@ -44,7 +54,7 @@ func (d *dispatcher) work(fn func()) {
 		d.idle = append(d.idle, next)
 		d.mu.Unlock()
 		var ok bool
-		if fn, ok = <-next; !ok {
+		if r, ok = <-next; !ok {
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -46,11 +47,12 @@ type body interface {
 // All fields below the line are guarded by the lock of the node's ref. The record is the truth; messages about it are only
 // wake-ups, since protoactor lets system messages overtake others.
 type incarnation struct {
-	node    *node
-	number  uint64
-	owner   *incarnation // the supervisor's that started it; nil at the top
-	pid     *actor.PID   // name@number
-	runFunc func()       // in.run, bound once
+	node      *node
+	number    uint64
+	owner     *incarnation // the supervisor's that started it; nil at the top
+	fencedOff atomic.Bool  // written with the lock held
+
+	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
 	// ---- the run's own
 	halted bool      // protoactor was told to stop
@@ -60,12 +62,13 @@ type incarnation struct {
 	// ---- guarded by node.ref.mu
 	body      body                 // set before it is spawned
 	invoker   actor.MessageInvoker // set when it is
+	pid       *actor.PID           // name@number; set with the invoker
 	cause     uint64               // event that led to its start, and then to its stop
 	phase     phase
 	scheduled bool // somebody runs it, or is about to
 	lent      bool // that is the sequence that starts it
+	fresh     bool // it has taken no message yet
 	suspended bool // waits for the decider's word on its failure
-	fencedOff bool
 	outOfTime bool // fenced off because it didn't end in time
 	abandoned bool // and was running something at that moment
 	wasUp     bool
@@ -99,6 +102,7 @@ const (
 	toFinish                   // drained: stop the actor
 	toForce                    // a hook failed while stopping: end without it
 	toClean                    // fenced off: let go of what it holds
+	toStart                    // tell the actor to start
 )
 
 var _ actor.Mailbox = (*incarnation)(nil)
@@ -106,8 +110,7 @@ var _ actor.Mailbox = (*incarnation)(nil)
 // newIncarnation makes the next incarnation of a node, to which its queue belongs from now on. It is nil if its owner has ended: whoever
 // ends an owner finds all that it has begun.
 func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
-	in := &incarnation{node: n, owner: owner, cause: cause, scheduled: true, lent: true}
-	in.runFunc = in.run
+	in := &incarnation{node: n, owner: owner, cause: cause, scheduled: true, lent: true, fresh: true}
 	r := &n.ref
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,13 +121,21 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 	for taken := true; taken; {
 		n.incarnations++
 		in.number = n.incarnations
-		in.pid = &actor.PID{Address: n.pid.Address, Id: n.path + "@" + strconv.FormatUint(in.number, 10)}
 		taken = n.tree.forgot.Load() && in.registered()
 	}
+	r.recall()
 	r.current = in
 	r.resting = false
 	n.backingOff = false
 	return in
+}
+
+// name is what protoactor knows the incarnation by.
+func (in *incarnation) name() string {
+	if in.pid != nil {
+		return in.pid.Id
+	}
+	return in.node.path + "@" + strconv.FormatUint(in.number, 10)
 }
 
 // ---- actor.Mailbox
@@ -134,7 +145,8 @@ func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Di
 	r := &in.node.ref
 	r.mu.Lock()
 	in.invoker = invoker
-	if in.fencedOff {
+	in.pid = invoker.(actor.Context).Self()
+	if in.fencedOff.Load() {
 		in.todo |= toClean
 	}
 	claimed := in.claimForTodo()
@@ -146,7 +158,7 @@ func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Di
 func (in *incarnation) embody(b body) bool {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	if in.fencedOff {
+	if in.fencedOff.Load() {
 		return false
 	}
 	in.body = b
@@ -159,11 +171,29 @@ func (in *incarnation) Start() {}
 func (in *incarnation) UserMessageCount() int {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	return in.node.ref.queue.Len()
+	return in.node.ref.waiting()
 }
 
 // PostSystemMessage queues what protoactor sends to the actor's own PID.
-func (in *incarnation) PostSystemMessage(message any) { in.post(message) }
+func (in *incarnation) PostSystemMessage(message any) {
+	if _, ok := message.(*actor.Started); ok {
+		in.begin()
+		return
+	}
+	in.post(message)
+}
+
+// begin notes that the actor is there, and has to be told to start.
+func (in *incarnation) begin() {
+	r := &in.node.ref
+	r.mu.Lock()
+	if !in.isFenced() {
+		in.todo |= toStart
+	}
+	claimed := in.claimForTodo()
+	r.mu.Unlock()
+	claimed.schedule()
+}
 
 // own is a message that was sent to the incarnation's own PID, not to its node's name. It dies with the incarnation.
 type own struct {
@@ -193,13 +223,14 @@ func (in *incarnation) queue(message any) (claimed *incarnation, ok bool) {
 	r := &in.node.ref
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if in.phase == ended && !in.fencedOff {
+	if in.phase == ended && !in.fencedOff.Load() {
 		return nil, false
 	}
-	if _, ok := message.(*actor.Terminated); in.fencedOff && !ok {
+	if _, ok := message.(*actor.Terminated); in.fencedOff.Load() && !ok {
 		return nil, false
 	}
 	in.control.Push(message)
+	in.recall()
 	return in.claim(), true
 }
 
@@ -212,10 +243,17 @@ func (in *incarnation) claim() *incarnation {
 	return in
 }
 
+// recall makes the run come to the lock before it goes on: there is something to do before the next message. The caller holds the lock.
+func (in *incarnation) recall() {
+	if in.node.ref.current == in {
+		in.node.ref.recall()
+	}
+}
+
 // schedule runs a claimed incarnation. A nil one needs no run.
 func (in *incarnation) schedule() {
 	if in != nil {
-		in.node.tree.dispatcher.Schedule(in.runFunc)
+		in.node.tree.dispatcher.schedule(in)
 	}
 }
 
@@ -225,7 +263,7 @@ func (in *incarnation) schedule() {
 // nil incarnation needs no run.
 func (in *incarnation) run() {
 	for in != nil {
-		idle, errand := in.batch()
+		idle, errand := in.handleAll()
 		switch {
 		case !idle:
 		case errand == nil:
@@ -236,8 +274,8 @@ func (in *incarnation) run() {
 	}
 }
 
-// batch handles messages until there are none. It isn't idle if a panic cut it short.
-func (in *incarnation) batch() (idle bool, errand *sequence) {
+// handleAll handles messages until there are none. It isn't idle if a panic cut it short.
+func (in *incarnation) handleAll() (idle bool, errand *sequence) {
 	var message any
 	complete := false
 	defer func() {
@@ -278,6 +316,11 @@ func (in *incarnation) batch() (idle bool, errand *sequence) {
 			}
 		case toClean:
 			in.clean()
+		case toStart:
+			in.invoker.InvokeSystemMessage(startedMessage)
+			if !in.body.startsLater() {
+				in.ready()
+			}
 		}
 		if in.halted {
 			in.checkEnded()
@@ -290,12 +333,17 @@ func (in *incarnation) batch() (idle bool, errand *sequence) {
 
 // next takes the next step, or else the next message; with neither the mailbox is idle, and what it returns is the errand.
 func (in *incarnation) next() (todo, any) {
+	if in.batch != nil {
+		if m, ok := in.batch.Claim(); ok {
+			return toReceive, m
+		}
+	}
 	r := &in.node.ref
 	r.mu.Lock()
 	busy := in.todo != 0 || in.control.Len() > 0
 	if !busy && in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
 		if !in.lent {
-			m := r.pop()
+			m := r.take()
 			r.mu.Unlock()
 			return toReceive, m
 		}
@@ -309,14 +357,14 @@ func (in *incarnation) next() (todo, any) {
 	}
 	if in.lent && in.phase == up { // the start is over: the next child is waiting for the goroutine
 		in.lent = false
-		in.node.tree.dispatcher.Schedule(in.runFunc)
+		in.node.tree.dispatcher.schedule(in)
 		return toRest, (*sequence)(nil)
 	}
 	if in.errand != nil {
 		in.errand.begin()
 		in.errand = nil
 	}
-	for _, step := range [...]todo{toClean, toForce, toStop, toFinish} {
+	for _, step := range [...]todo{toClean, toForce, toStop, toFinish, toStart} {
 		if in.todo&step != 0 {
 			in.todo &^= step
 			if step == toStop {
@@ -331,11 +379,6 @@ func (in *incarnation) next() (todo, any) {
 // handle handles what goes ahead of user messages: protoactor's system messages, and our own to the body.
 func (in *incarnation) handle(message any) {
 	switch m := message.(type) {
-	case *actor.Started:
-		in.invoker.InvokeSystemMessage(m)
-		if !in.body.startsLater() {
-			in.ready()
-		}
 	case *actor.Stop:
 		in.exit(nil)
 	case *actor.Watch, *actor.Unwatch, *actor.Terminated, *actor.Failure:
@@ -529,6 +572,7 @@ func (in *incarnation) claimForTodo() *incarnation {
 	if in.todo == 0 {
 		return nil
 	}
+	in.recall()
 	return in.claim()
 }
 
@@ -549,6 +593,7 @@ func (in *incarnation) fail(reason error) {
 func (in *incarnation) failed(reason error, message any) {
 	r := &in.node.ref
 	r.mu.Lock()
+	in.recall()
 	switch {
 	case in.phase == ended: // a zombie's
 		in.late = &lateFailure{reason, unwrap(message)}
@@ -600,7 +645,7 @@ func (in *incarnation) halt() {
 	invoker := in.invoker
 	in.node.ref.mu.Unlock()
 	if invoker == nil { // it was never spawned, or not to the end
-		in.node.tree.system.ProcessRegistry.Remove(in.pid)
+		in.unregister()
 		return
 	}
 	invoker.InvokeSystemMessage(stopMessage)
@@ -622,7 +667,7 @@ func (in *incarnation) tearOut() {
 	for _, child := range in.childPIDs() {
 		in.node.tree.system.Root.Stop(child)
 	}
-	in.node.tree.system.ProcessRegistry.Remove(in.pid)
+	in.unregister()
 }
 
 // clean lets go of what a fenced incarnation holds, on whatever goroutine it got back: its hooks run, its messages don't.
@@ -630,15 +675,19 @@ func (in *incarnation) clean() {
 	defer in.returned()
 	defer func() {
 		if recover() != nil {
-			in.node.tree.system.ProcessRegistry.Remove(in.pid)
+			in.unregister()
 		}
 	}()
 	in.halt()
 }
 
 func (in *incarnation) registered() bool {
-	_, ok := in.node.tree.system.ProcessRegistry.GetLocal(in.pid.Id)
+	_, ok := in.node.tree.system.ProcessRegistry.GetLocal(in.name())
 	return ok
+}
+
+func (in *incarnation) unregister() {
+	in.node.tree.system.ProcessRegistry.Remove(&actor.PID{Id: in.name()})
 }
 
 // checkEnded notes the end of a stopping incarnation: protoactor takes the process out of its registry when it is done.
@@ -660,6 +709,7 @@ func (in *incarnation) checkEnded() {
 // end makes the incarnation a thing of the past, and says so to the world and to those who wait for it. The caller holds the
 // lock, and calls tellOwner without it.
 func (in *incarnation) end() {
+	in.recall()
 	in.phase = ended
 	in.suspended = false
 	n := in.node
@@ -718,7 +768,7 @@ func (in *incarnation) fence(o outcome, abandon bool) {
 		r.mu.Unlock()
 		return
 	}
-	in.fencedOff = true
+	in.fencedOff.Store(true)
 	in.outcome = o
 	in.todo = toClean
 	in.control = ring.Ring[any]{}
@@ -807,7 +857,8 @@ func (in *incarnation) publish(e Event) uint64 {
 }
 
 var (
-	stopMessage = &actor.Stop{}
-	nobody      = &actor.PID{Address: "nonhost", Id: "nobody"} // a child that never was
-	closed      = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+	startedMessage = &actor.Started{}
+	stopMessage    = &actor.Stop{}
+	nobody         = &actor.PID{Address: "nonhost", Id: "nobody"} // a child that never was
+	closed         = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 )

@@ -29,11 +29,18 @@ var ErrQueueClosed = errors.New("node is gone")
 // ref is the process behind a node's logical name. It owns the node's queue, which outlives every incarnation: messages wait
 // here while the node is down, and its present incarnation takes them from here. One lock guards the queue and the
 // incarnation's scheduling, so a fence or a takeover is exact: an incarnation that isn't the current one gets nothing.
+//
+// A message doesn't cost the incarnation that lock each. It takes a batch of them, and claims one after the other with an atomic step of the batch's
+// index; see [ring.Batch]. What it hasn't claimed is still queued, and counts as such. Whatever comes before the next message, be it a control message, an
+// order to stop, a failure, a fence, or a sender that waits for room, recalls the batch under the lock: the rest is in front of the queue
+// again, and the incarnation has to come to the lock before it gets anything more. So there is a batch only while its incarnation is the current one, up,
+// scheduled, and has nothing else to do.
 type ref struct {
 	node *node
 
 	mu       sync.Mutex
-	queue    ring.Ring[any]
+	queue    ring.Ring[any] // what the current incarnation hasn't got in its batch
+	batched  int            // how many were in that at first; 0 when it is over for sure
 	capacity int
 	overflow Overflow
 	current  *incarnation // takes from the queue; nil while the node is down
@@ -59,12 +66,12 @@ func (r *ref) SendUserMessage(pid *actor.PID, message any) {
 		r.forward(pid, message)
 		return
 	}
-	refused, full := message, r.queue.Len() >= r.capacity
+	refused, full := message, r.isFull()
+	if full && r.overflow == DropOldest {
+		refused, full = r.oldest() // unless it has just been claimed
+	}
 	if full {
 		r.dropped++
-		if r.overflow == DropOldest {
-			refused = r.queue.Pop()
-		}
 	}
 	if full && r.overflow == Reject {
 		r.mu.Unlock()
@@ -75,6 +82,41 @@ func (r *ref) SendUserMessage(pid *actor.PID, message any) {
 	}
 	if full {
 		r.deadLetter(pid, refused)
+	}
+}
+
+// waiting is how many messages are queued. The caller holds the lock.
+func (r *ref) waiting() int {
+	n := r.queue.Len()
+	if r.batched > 0 {
+		n += r.current.batch.Left()
+	}
+	return n
+}
+
+// isFull reports whether there is no room for one more message. The caller holds the lock.
+func (r *ref) isFull() bool {
+	return r.queue.Len()+r.batched >= r.capacity && r.waiting() >= r.capacity
+}
+
+// oldest takes the oldest message out, if there still is one. The caller holds the lock.
+func (r *ref) oldest() (message any, ok bool) {
+	if r.batched > 0 {
+		if message, ok = r.current.batch.Claim(); ok {
+			return message, true
+		}
+	}
+	if r.queue.Len() == 0 {
+		return nil, false
+	}
+	return r.queue.Pop(), true
+}
+
+// recall takes back what the current incarnation hasn't claimed. The caller holds the lock.
+func (r *ref) recall() {
+	if r.batched > 0 {
+		r.batched = 0
+		r.current.batch.Recall(&r.queue)
 	}
 }
 
@@ -108,12 +150,13 @@ func (r *ref) send(ctx context.Context, message any) error {
 		r.mu.Unlock()
 		return r.node.errorf(ErrQueueClosed)
 	}
-	if r.queue.Len() < r.capacity {
+	if !r.isFull() {
 		in := r.push(message)
 		r.mu.Unlock()
 		in.schedule()
 		return nil
 	}
+	r.recall() // from now on there is room after each message
 	s := &sender{message: message, done: make(chan struct{})}
 	if r.blocked == nil {
 		r.blocked = list.New()
@@ -138,16 +181,33 @@ func (r *ref) send(ctx context.Context, message any) error {
 	}
 }
 
-// pop takes the next message for the current incarnation. The caller holds the lock and knows that there is one.
-func (r *ref) pop() any {
+// batchSize is how many messages an incarnation takes at once, at most.
+const batchSize = 64
+
+// take takes the next message for the current incarnation, and those after it in a batch. Senders that wait for room are let in after each message, and
+// the first message of an incarnation may be all that it handles: then it takes no more than that. The caller holds the lock and knows that there is one.
+func (r *ref) take() any {
+	in := r.current
 	m := r.queue.Pop()
-	r.admit()
+	r.batched = 0
+	switch {
+	case r.blocked != nil && r.blocked.Len() > 0:
+		r.admit()
+	case in.fresh:
+		in.fresh = false
+	case r.queue.Len() > 0:
+		if in.batch == nil {
+			in.batch = new(ring.Batch[any])
+		}
+		in.batch.Fill(&r.queue, batchSize)
+		r.batched = in.batch.Left()
+	}
 	return m
 }
 
 // admit queues the messages of those who have waited longest, as far as there is room. The caller holds the lock.
 func (r *ref) admit() {
-	for r.blocked != nil && r.blocked.Len() > 0 && r.queue.Len() < r.capacity {
+	for r.blocked != nil && r.blocked.Len() > 0 && r.waiting() < r.capacity {
 		s := r.blocked.Remove(r.blocked.Front()).(*sender)
 		r.queue.Push(s.message)
 		close(s.done)
@@ -204,6 +264,7 @@ func (r *ref) close() {
 		return
 	}
 	r.closed = true
+	r.recall()
 	left, watchers := r.queue, r.watchers
 	r.queue, r.watchers = ring.Ring[any]{}, nil
 	for r.blocked != nil && r.blocked.Len() > 0 {

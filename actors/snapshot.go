@@ -44,7 +44,7 @@ func (n *node) snapshot() NodeSnapshot {
 	s := NodeSnapshot{
 		ID: n.spec().id, Path: n.path, Kind: n.kind, PID: n.pid,
 		Status: n.status(), Incarnation: n.incarnations, Restarts: n.restarts, Failures: n.failures,
-		History: slices.Clone(n.history), Recovery: n.recovery, Queue: n.ref.queue.Len(), Dropped: n.ref.dropped,
+		History: slices.Clone(n.history), Recovery: n.recovery, Queue: n.ref.waiting(), Dropped: n.ref.dropped,
 	}
 	n.ref.mu.Unlock()
 

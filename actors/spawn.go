@@ -13,6 +13,7 @@ type spawner struct {
 	mu     sync.Mutex
 	next   *incarnation
 	body   body
+	parent spawnerContext
 	shared *actor.Props
 }
 
@@ -25,19 +26,19 @@ func newSpawner(system *actor.ActorSystem, d *dispatcher) *spawner {
 
 // spawn starts the actor of an incarnation.
 func (s *spawner) spawn(in *incarnation, b body, options []actor.PropsOption) error {
-	parent := spawnerContext{self: in.node.parentPID()}
 	if len(options) > 0 {
 		props := actor.PropsFromProducer(func() actor.Actor { return b }, options...).Configure(
 			actor.WithProducer(func() actor.Actor { return b }),
 			actor.WithMailbox(func() actor.Mailbox { return in }),
 			actor.WithDispatcher(in.node.tree.dispatcher))
-		_, err := actor.DefaultSpawner(s.system, in.pid.Id, props, parent)
+		_, err := actor.DefaultSpawner(s.system, in.name(), props, &spawnerContext{self: in.node.parentPID()})
 		return err
 	}
+	name := in.name()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.next, s.body = in, b
-	_, err := actor.DefaultSpawner(s.system, in.pid.Id, s.shared, parent)
+	s.next, s.body, s.parent.self = in, b, in.node.parentPID()
+	_, err := actor.DefaultSpawner(s.system, name, s.shared, &s.parent)
 	s.next, s.body = nil, nil
 	return err
 }
@@ -49,4 +50,4 @@ type spawnerContext struct {
 	self *actor.PID
 }
 
-func (c spawnerContext) Self() *actor.PID { return c.self }
+func (c *spawnerContext) Self() *actor.PID { return c.self }

@@ -13,6 +13,12 @@ func TestRingIsAQueue(t *testing.T) {
 		var r ring.Ring[int]
 		var model []int
 		next := 0
+		pop := func(got int) {
+			if got != model[0] {
+				t.Fatalf("popped %d, want %d", got, model[0])
+			}
+			model = model[1:]
+		}
 		for range rapid.IntRange(1, 40).Draw(t, "rounds") {
 			for range rapid.IntRange(0, 200).Draw(t, "pushes") {
 				r.Push(next)
@@ -20,10 +26,20 @@ func TestRingIsAQueue(t *testing.T) {
 				next++
 			}
 			for range rapid.IntRange(0, len(model)).Draw(t, "pops") {
-				if got := r.Pop(); got != model[0] {
-					t.Fatalf("popped %d, want %d", got, model[0])
-				}
-				model = model[1:]
+				pop(r.Pop())
+			}
+			for range rapid.IntRange(0, 20).Draw(t, "pushes in front") {
+				r.PushFront(next)
+				model = append([]int{next}, model...)
+				next++
+			}
+			dst := make([]int, rapid.IntRange(0, 100).Draw(t, "room"))
+			n := r.PopInto(dst)
+			if n != min(len(dst), len(model)) {
+				t.Fatalf("popped %d at once, there were %d and room for %d", n, len(model), len(dst))
+			}
+			for _, got := range dst[:n] {
+				pop(got)
 			}
 			if r.Len() != len(model) {
 				t.Fatalf("length %d, want %d", r.Len(), len(model))
