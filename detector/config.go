@@ -3,7 +3,6 @@ package detector
 import (
 	"errors"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -67,15 +66,11 @@ func (c Config) Validate() error {
 		checkDuration("FirstEstimate", c.FirstEstimate),
 		checkDuration("MinStdDev", c.MinStdDev),
 		checkDuration("AcceptablePause", c.AcceptablePause),
-	}
-	if math.IsNaN(c.Threshold) || c.Threshold < 0 || c.Threshold > maxThreshold {
-		faults = append(faults, fmt.Errorf("field Threshold is %v: must be between 0 (default) and %v", c.Threshold, maxThreshold))
+		checkThreshold("Threshold", c.Threshold),
+		checkCurve(c.Curve),
 	}
 	if c.Window < 0 || c.Window > maxWindow {
-		faults = append(faults, fmt.Errorf("field Window is %d: must be between 0 (default) and %d", c.Window, maxWindow))
-	}
-	if c.Curve > Logistic {
-		faults = append(faults, fmt.Errorf("field Curve is %d: must be Normal or Logistic", c.Curve))
+		faults = append(faults, fmt.Errorf("Window is %d: must be between 0 (default) and %d", c.Window, maxWindow))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("detector: invalid config: %w", err)

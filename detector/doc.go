@@ -9,24 +9,49 @@
 // At phi 1 a suspicion is wrong one time in ten, at 8 one time in a hundred million, if the intervals are normally
 // distributed. Where phi crosses the threshold depends on how regular the heartbeats have been.
 //
-//	node, err := detector.NewAccrual(detector.Config{AcceptablePause: 3 * time.Second})
-//	start := time.Now()
+//	node, err := detector.NewAdaptive(detector.AdaptiveConfig{Interval: time.Second})
 //	...
-//	node.Heartbeat(time.Since(start)) // whenever a sign of life arrives
+//	node.Heartbeat(clock.Now()) // whenever a sign of life arrives
 //	...
-//	if !node.Available(time.Since(start)) {
-//		// suspected
+//	if !node.Available(clock.Now()) {
+//		// it has failed
 //	}
 //
-// Time is an argument everywhere: a reading of any monotonic clock, since any origin. The package reads no clock, starts
-// no goroutine and owns no timer.
+// # What there is
+//
+//   - Three detectors behind one interface. [Adaptive] is the one to use: 64 bytes, no locks, learns from its own mistakes.
+//     [Accrual] remembers a window of intervals, as Akka's and Pekko's does, and agrees with theirs. [Deadline] is a fixed limit.
+//   - [Clock], the clock to judge by: it leaves out what the process itself has missed.
+//   - [Registry] watches many things, and tells a subscriber what is suspected, has failed, or has recovered. [Sweeper] drives it.
+//   - [Progress] and [Stamp] judge what may be silent because it has nothing to do.
+//
+// A registry that watches the streams of a model's answers:
+//
+//	clock, _ := detector.NewClock(detector.ClockConfig{OnDemand: true})
+//	reg, _ := detector.NewRegistry(detector.RegistryConfig{Subscriber: func(e detector.Event) {
+//		if e.Verdict == detector.Failed {
+//			e.Data.(context.CancelFunc)()
+//		}
+//	}})
+//	streams, _ := reg.NewClass(detector.ClassConfig{Inherit: true})
+//	sweeper, _ := detector.NewSweeper(reg, clock, 0)
+//	clock.Start()
+//	sweeper.Start()
+//	...
+//	w, err := reg.Watch(clock.Now(), detector.Thing{Name: "llm", Unlisted: true, Class: streams, First: 30 * time.Second, Data: cancel})
+//	...
+//	w.Beat(clock.Now()) // at each chunk
+//	...
+//	w.Close()
+//
+// Time is an argument everywhere: a reading of any monotonic clock, since any origin. Only a started Clock reads real time. Only
+// a Clock and a Sweeper have a goroutine, from their Start to their Stop. Nothing is shared between two of them but what you give them.
 //
 // # What it promises
 //
 // Phi is never NaN, never infinite, and rises while the silence lasts. Its tail is that of the normal distribution,
 // to an error of 1e-8 (or the resolution of a float64, where that is coarser) up to a million standard deviations; the
-// usual formulas are 40 % off at phi 8 or overflow. The statistics are exact integers over a bounded window: no drift, and
-// no negative variance.
+// usual formulas are 40 % off at phi 8 or overflow. Memory is bounded, and heartbeats allocate nothing.
 //
 // # What it cannot promise
 //
