@@ -71,16 +71,18 @@ func (t *Tree) leave(key any, in *incarnation, patience time.Duration, idle bool
 	t.watchLeftovers(now)
 }
 
-// cameBack takes it off again.
-func (t *Tree) cameBack(key any) {
+// cameBack takes it off again, and reports whether it was abandoned.
+func (t *Tree) cameBack(key any) (abandoned bool) {
 	l := &t.leftovers
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	e, ok := l.left[key]
 	delete(l.left, key)
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
 	}
+	return ok && e.due.IsZero()
 }
 
 // watchLeftovers sets the timer, or ends the tree if too many are abandoned. The caller holds the lock.
@@ -244,8 +246,7 @@ func (s *stray) abandoned(reason error) {
 }
 
 func (s *stray) returned() {
-	if s.state.Swap(back) == behind {
-		s.in.node.tree.cameBack(s)
+	if s.state.Swap(back) == behind && s.in.node.tree.cameBack(s) {
 		s.in.publish(Event{Kind: Returned})
 	}
 }

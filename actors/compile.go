@@ -170,6 +170,14 @@ func (c *compiler) add(s *nodeSpec, parent string) *nodeSpec {
 	if l.Overflow > DropOldest {
 		c.fault(s.path, "Overflow is %d, must be Reject or DropOldest", l.Overflow)
 	}
+	if l.Liveness != nil {
+		if s.supervisor != nil {
+			c.fault(s.path, "Liveness isn't for supervisors")
+		}
+		for _, fault := range l.Liveness.faults() {
+			c.fault(s.path, "%s", fault)
+		}
+	}
 	if l.Queue < 0 {
 		c.fault(s.path, "Queue is %d, must be at least 1, or 0 for %d", l.Queue, DefaultQueue)
 	}
@@ -311,5 +319,8 @@ func (b Breaker) compile(c *compiler, parent string) {
 	spec := c.add(&nodeSpec{id: b.ID, kind: KindBreaker, life: b.Lifecycle, breaker: &b}, parent)
 	if err := b.Config.Validate(); err != nil {
 		c.fault(spec.path, "Config: %v", err)
+	}
+	for _, fault := range b.Stream.faults() {
+		c.fault(spec.path, "Stream: %s", fault)
 	}
 }

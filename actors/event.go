@@ -26,6 +26,7 @@ type Event struct {
 	Delay    time.Duration // BackingOff: until the next start. Started: time to recover, from the failure on
 	Group    int           // GroupRestart: how many children go down and come up
 	Strategy string        // GroupRestart: whose decision it was
+	Phi      float64       // Suspected, Hung: how suspicious the silence is; Delay is its length
 
 	Breaker *breaker.Transition // BreakerChanged
 	Task    *routing.Event      // TaskChanged
@@ -48,12 +49,15 @@ const (
 	Abandoned                       // code that didn't return was left behind
 	Returned                        // abandoned code came back, and changed nothing
 	Faulty                          // a decider, hook or balancer panicked; its default was used
+	Suspected                       // a node that is busy has shown no progress for suspiciously long
+	Hung                            // for so long that it counts as hung; what becomes of it its Liveness says
+	Recovered                       // a node that was suspected, or hung, shows progress again, or is done
 	BreakerChanged                  // a breaker opened, closed, or probes
 	TaskChanged                     // a task went on in its life
 )
 
 var eventNames = [...]string{"starting", "started", "start failed", "ignored", "exited", "failed", "group restart", "backing off", "resumed",
-	"escalated", "abandoned", "returned", "faulty", "breaker changed", "task changed"}
+	"escalated", "abandoned", "returned", "faulty", "suspected", "hung", "recovered", "breaker changed", "task changed"}
 
 func (k EventKind) String() string { return eventNames[k] }
 
@@ -91,6 +95,8 @@ func (e Event) String() string {
 		fmt.Fprintf(&b, " for %s", e.Delay.Round(time.Millisecond))
 	case GroupRestart:
 		fmt.Fprintf(&b, " of %d", e.Group)
+	case Suspected:
+		fmt.Fprintf(&b, ": no progress for %s (phi %.1f)", e.Delay.Round(time.Millisecond), e.Phi)
 	case BreakerChanged:
 		fmt.Fprintf(&b, ": %v to %v", e.Breaker.From, e.Breaker.To)
 	case TaskChanged:

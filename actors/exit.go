@@ -29,8 +29,9 @@ var (
 	ErrExitedInStart = errors.New("ended before it was up")
 	// ErrGoexit is the reason of an incarnation whose code called runtime.Goexit, as t.FailNow does.
 	ErrGoexit = errors.New("runtime.Goexit in an actor: it ends the goroutine, not the actor; return instead")
-	// ErrHung is the reason of an agent whose handler didn't return within its shutdown time after its context had ended.
-	ErrHung = errors.New("handler did not return after its context had ended")
+	// ErrHung is wrapped by the reason of a node that was busy and made no progress (a [*HungError]), and of an agent whose handler didn't
+	// return within its shutdown time after its context had ended.
+	ErrHung = errors.New("hung")
 	// ErrAbandoned is the reason with which a tree ends that has more abandoned goroutines than allowed.
 	ErrAbandoned = errors.New("too many abandoned goroutines: find what doesn't return when its context ends")
 	// ErrBudgetSpent is wrapped by the reason of a supervisor that ended because its restart budget is spent.

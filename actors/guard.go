@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/routing"
 )
 
 // nodeKey is the key of the node whose code a context belongs to.
@@ -29,10 +30,22 @@ func TreeFromContext(ctx context.Context) (*Tree, bool) {
 // on another goroutine, with a context that ends at the breaker's operation timeout; its error comes back unchanged. While the breaker is
 // open fn isn't run, and the error says for how long: returned from the handler, it delays the task without charging it.
 func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T, error)) (T, error) {
-	var zero T
+	n, err := guardOf(ctx, name)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	if _, limited := ctx.Deadline(); limited || n.spec().breaker.Config.OperationTimeout != breaker.NoTimeout {
+		defer routing.Waiting(ctx)()
+	}
+	return breaker.Through(ctx, n.tree.system, n.pid, fn)
+}
+
+// guardOf finds the breaker node that is meant by a name in a handler's context.
+func guardOf(ctx context.Context, name string) (*node, error) {
 	n, ok := ctx.Value(nodeKey{}).(*node)
 	if !ok {
-		return zero, fmt.Errorf("guard %s: the context is not that of a task handler", name)
+		return nil, fmt.Errorf("guard %s: the context is not that of a task handler", name)
 	}
 	pid := n.tree.PID(name)
 	if !strings.Contains(name, "/") {
@@ -40,8 +53,11 @@ func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T,
 			pid = n.tree.PID(up.path + "/" + name)
 		}
 	}
-	if pid == nil || n.tree.lookup(pid.Id).guard == nil {
-		return zero, fmt.Errorf("guard %s: %w", name, ErrNoBreaker)
+	if pid == nil {
+		return nil, fmt.Errorf("guard %s: %w", name, ErrNoBreaker)
 	}
-	return breaker.Through(ctx, n.tree.system, pid, fn)
+	if n = n.tree.lookup(pid.Id); n == nil || n.guard == nil {
+		return nil, fmt.Errorf("guard %s: %w", name, ErrNoBreaker)
+	}
+	return n, nil
 }

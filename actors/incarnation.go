@@ -57,6 +57,7 @@ type incarnation struct {
 	// ---- the run's own
 	halted bool      // protoactor was told to stop
 	forced bool      // a stop that a hook cut short was pushed on
+	life   stamp     // of user code's messages
 	errand *sequence // a supervisor's, to be carried out when there is nothing else to do
 
 	// ---- guarded by node.ref.mu
@@ -382,11 +383,13 @@ func (in *incarnation) handle(message any) {
 	case *actor.Stop:
 		in.exit(nil)
 	case *actor.Watch, *actor.Unwatch, *actor.Terminated, *actor.Failure:
+		in.sign()
 		in.invoker.InvokeSystemMessage(m)
 	case *actor.SuspendMailbox, *actor.ResumeMailbox, *actor.Restart:
 		// Down is always a stop, and up a new incarnation.
 	case actor.SystemMessage: // a continuation of ReenterAfter
 		if in.alive() {
+			in.sign()
 			in.invoker.InvokeSystemMessage(m)
 		}
 	default:
@@ -396,6 +399,7 @@ func (in *incarnation) handle(message any) {
 
 // receive handles a message from the node's queue.
 func (in *incarnation) receive(message any) {
+	in.sign()
 	switch m := message.(type) {
 	case *actor.PoisonPill:
 		in.node.tree.terminateLater(in.node)
@@ -437,6 +441,12 @@ func (in *incarnation) hasEnded() bool {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
 	return in.phase == ended
+}
+
+func (in *incarnation) isUp() bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.phase == up
 }
 
 func (in *incarnation) alive() bool {
@@ -576,7 +586,7 @@ func (in *incarnation) claimForTodo() *incarnation {
 	return in.claim()
 }
 
-// fail ends the incarnation from outside its goroutine, as a crash. It is how a failed job, or a detector, enters.
+// fail ends the incarnation from outside its goroutine, as a crash. It is how a failed job, or what a detector found, enters.
 func (in *incarnation) fail(reason error) {
 	r := &in.node.ref
 	r.mu.Lock()
@@ -742,14 +752,13 @@ func (in *incarnation) order(cause uint64) {
 
 // returned says that a fenced incarnation's goroutine has come back and cleaned up.
 func (in *incarnation) returned() {
-	in.node.tree.cameBack(in)
+	abandoned := in.node.tree.cameBack(in)
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
 	if last := &in.node.lastExit; last.incarnation == in.number {
 		last.abandoned = false
 	}
-	if in.abandoned || in.late != nil {
-		in.abandoned = false
+	if abandoned || in.late != nil {
 		e := Event{Kind: Returned}
 		if in.late != nil {
 			e.Err, e.Message = in.late.err, in.late.message

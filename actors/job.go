@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mistersmith/mistersmith/routing"
@@ -14,6 +15,11 @@ type job struct {
 	agent *agent
 	lease *routing.Lease
 	stray *stray
+
+	life    stamp
+	limited atomic.Bool              // the lease has a time limit of its own
+	waits   atomic.Int32             // for so many things that have one
+	present atomic.Pointer[patience] // with the last handler that was begun
 }
 
 // run handles the lease, and goes on with the next one as long as the hub has one for the agent.
@@ -39,8 +45,9 @@ func (j *job) run() {
 func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	a := j.agent
 	handler := a.handlers[j.lease.Type()] // written before the first lease came
-	ctx := j.lease.Context(a.ctx)
 	watch := &patience{job: j, lease: j.lease}
+	j.begin(watch)
+	ctx := j.lease.Context(a.ctx)
 	unwatch := context.AfterFunc(ctx, watch.begin)
 
 	returned := false
@@ -89,7 +96,7 @@ func (p *patience) begin() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.ended {
+	if !p.ended && !p.lost {
 		p.timer = time.AfterFunc(a.in.node.patience(), p.lose)
 	}
 }
@@ -106,18 +113,25 @@ func (p *patience) end() (lost bool) {
 }
 
 func (p *patience) lose() {
-	p.mu.Lock()
-	p.lost = !p.ended
-	lost := p.lost
-	p.mu.Unlock()
-	if !lost {
+	if !p.giveUp() {
 		return
 	}
 	j := p.job
-	reason := fmt.Errorf("%w within %s: task %s", ErrHung, j.agent.in.node.patience(), p.lease.ID())
+	reason := fmt.Errorf("%w: task %s did not return within %s after its context had ended", ErrHung, p.lease.ID(), j.agent.in.node.patience())
 	p.lease.Settle(routing.Hung(reason))
 	j.stray.abandoned(reason)
 	j.agent.in.fail(reason)
+}
+
+// giveUp says that the handler is lost, unless it has returned, or is lost already.
+func (p *patience) giveUp() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || p.lost {
+		return false
+	}
+	p.lost = true
+	return true
 }
 
 // patience returns how long user code of the node may take to end; also where its supervisor would wait for ever or not at all.

@@ -33,7 +33,7 @@ func logSafely(logger *slog.Logger, e Event) {
 
 func (e Event) level() slog.Level {
 	switch e.Kind {
-	case Failed, StartFailed, GroupRestart, BackingOff, Faulty, Abandoned, BreakerChanged:
+	case Failed, StartFailed, GroupRestart, BackingOff, Faulty, Abandoned, Suspected, Hung, BreakerChanged:
 		return slog.LevelWarn
 	case Escalated:
 		return slog.LevelError

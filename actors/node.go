@@ -19,15 +19,16 @@ import (
 
 // node is a name in the tree with everything that outlives the incarnations: the queue, the counts, the history of failures.
 type node struct {
-	tree   *Tree
-	parent *node // nil at the top
-	specs  atomic.Pointer[nodeSpec]
-	path   string
-	kind   Kind
-	pid    *actor.PID      // the logical one
-	hub    *routing.Hub    // of a hub node
-	guard  *breaker.Runner // of a breaker node
-	ref    ref
+	tree    *Tree
+	parent  *node // nil at the top
+	specs   atomic.Pointer[nodeSpec]
+	path    string
+	kind    Kind
+	pid     *actor.PID      // the logical one
+	hub     *routing.Hub    // of a hub node
+	guard   *breaker.Runner // of a breaker node
+	streams *streamPaces    // of a breaker node
+	ref     ref
 
 	terminating atomic.Pointer[incarnation] // its supervisor's, with a terminate call about it on the way that nobody waits for
 

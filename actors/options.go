@@ -20,6 +20,8 @@ type options struct {
 	abandonLimit int
 	hub          routing.Options
 	storm        storm
+	liveness     map[Kind]Liveness
+	look         time.Duration
 
 	subscriptions []*Subscription
 }
@@ -50,6 +52,13 @@ func WithAbandonLimit(n int) Option { return func(o *options) { o.abandonLimit =
 func WithRestartRate(restarts int, per time.Duration) Option {
 	return func(o *options) { o.storm = storm{restarts, per} }
 }
+
+// WithLiveness is the liveness of nodes of one kind, KindAgent or KindActor, whose spec has none.
+func WithLiveness(k Kind, l Liveness) Option { return func(o *options) { o.liveness[k] = l } }
+
+// WithLivenessLook is how often the tree looks at what is busy, and so about how exactly it measures silences. The default is
+// DefaultLivenessLook. While nothing is busy it doesn't look.
+func WithLivenessLook(every time.Duration) Option { return func(o *options) { o.look = every } }
 
 // WithHub configures the hub that routes the tree's tasks. Its OnEvent is called besides the tree's own events.
 func WithHub(h routing.Options) Option { return func(o *options) { o.hub = h } }

@@ -70,6 +70,10 @@ type Lifecycle struct {
 	// StartTimeout is how long the child may take to come up. 0 means DefaultStartTimeout, for supervisors NoLimit.
 	StartTimeout time.Duration
 
+	// Liveness says when the child counts as hung, and what then. nil means the tree's default for its kind. It isn't for supervisors: they run
+	// no code of yours but Init, whose time is the start timeout.
+	Liveness *Liveness
+
 	// Queue is how many messages may wait; 0 means DefaultQueue. Overflow says what becomes of one more.
 	Queue    int
 	Overflow Overflow
@@ -193,5 +197,8 @@ type pool struct {
 type Breaker struct {
 	ID     string
 	Config breaker.Config // the zero value has the defaults of package breaker; an empty Name becomes the node's path
+
+	// Stream says when an answer that comes in pieces has stalled: see GuardStream. Its zero value means phi 8, between 1 s and 2 min.
+	Stream Liveness
 	Lifecycle
 }

@@ -29,6 +29,7 @@ type Tree struct {
 	cancel     context.CancelFunc
 	bus        bus
 	leftovers  leftovers
+	watchman   *watchman
 	desk       desk
 	restarts   *rate.Limiter // of the whole tree; nil for no limit
 
@@ -86,7 +87,7 @@ func Start(ctx context.Context, root Supervisor, opts ...Option) (*Tree, error) 
 }
 
 func newTree(root Supervisor, opts []Option) (*Tree, error) {
-	o := options{policies: make(map[Kind]strategies.RestartPolicy), abandonLimit: DefaultAbandonLimit}
+	o := options{policies: make(map[Kind]strategies.RestartPolicy), liveness: make(map[Kind]Liveness), abandonLimit: DefaultAbandonLimit, look: DefaultLivenessLook}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -106,12 +107,24 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 			c.fault("WithPolicy("+k.String()+")", "%v", err)
 		}
 	}
+	for k, l := range o.liveness {
+		if k != KindAgent && k != KindActor {
+			c.fault("WithLiveness("+k.String()+")", "only KindAgent and KindActor are watched")
+		}
+		for _, fault := range l.faults() {
+			c.fault("WithLiveness("+k.String()+")", "%s", fault)
+		}
+	}
+	if o.look <= 0 {
+		c.fault("WithLivenessLook", "%s, must be positive", o.look)
+	}
 	if err := c.err(); err != nil {
 		o.endSubscriptions()
 		return nil, err
 	}
 
-	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node, c.out[0].size()), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots}}
+	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node, c.out[0].size()), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots},
+		watchman: newWatchman(o.look)}
 	if !o.storm.isNone() {
 		t.restarts = o.storm.limiter()
 	}
@@ -228,7 +241,7 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	case KindHub:
 		n.hub = t.hub
 	case KindBreaker:
-		n.guard = t.newGuard(n, spec.breaker.Config)
+		n.guard, n.streams = t.newGuard(n, spec.breaker.Config), &streamPaces{}
 	}
 	t.index(n)
 	t.register(n)
@@ -422,6 +435,7 @@ func (t *Tree) end(err error) {
 		}
 	}
 	t.stopWatching()
+	t.watchman.close()
 	t.bus.close()
 	t.dispatcher.close()
 	if t.system != nil {

@@ -13,8 +13,9 @@ import (
 // one *Result. Without a sender the call is made and its result dropped.
 type Call struct {
 	ID       uint64                                 // chosen by the sender, comes back in the Result
-	Context  context.Context                        // of the caller: its end cancels the call. nil is context.Background
+	Context  context.Context                        // of the caller: its end cancels the call (see StalledError for a cause that counts). nil is context.Background
 	Deadline time.Time                              // zero is none; past it the call is answered with ErrTimeout
+	Watched  bool                                   // somebody sees to it that the call ends: the operation timeout doesn't apply
 	Fn       func(ctx context.Context) (any, error) // runs on a goroutine of its own
 }
 
@@ -107,7 +108,7 @@ func (r *Runner) Run(call *Call, answer func(*Result)) {
 
 // deadline is the earlier of the call's own and the operation timeout's.
 func (r *Runner) deadline(call *Call) (deadline time.Time, bounded bool) {
-	if timeout := r.breaker.cfg.OperationTimeout; timeout != NoTimeout {
+	if timeout := r.breaker.cfg.OperationTimeout; timeout != NoTimeout && !call.Watched {
 		deadline, bounded = time.Now().Add(timeout), true
 	}
 	if !call.Deadline.IsZero() && (!bounded || call.Deadline.Before(deadline)) {
@@ -188,6 +189,8 @@ func (f *flight) run() {
 	o.value, o.err = f.call.Fn(f.ctx)
 	if f.timedOut() {
 		o.value, o.err, o.verdict = nil, f.limit, Failure
+	} else if err := stalled(f.caller); err != nil && o.err != nil {
+		o.value, o.err, o.verdict = nil, err, Failure
 	} else {
 		o.verdict = f.runner.breaker.verdict(o.err, f.caller.Err() == context.Canceled)
 	}
@@ -199,6 +202,8 @@ func (f *flight) run() {
 func (f *flight) expire() {
 	if f.timedOut() {
 		f.finish(outcome{verdict: Failure, err: f.limit})
+	} else if err := stalled(f.caller); err != nil {
+		f.finish(outcome{verdict: Failure, err: err})
 	} else if err := f.caller.Err(); err != nil {
 		f.finish(outcome{verdict: f.runner.breaker.verdict(err, true), err: err})
 	}

@@ -15,13 +15,23 @@ import (
 // unchanged, its panic as a *PanicError. Other errors: *OpenError and *TimeoutError as for Do; ErrSaturated if the actor
 // is full or its queue refused the call, or there is no such actor; ErrStopped if it stopped first; ctx.Err().
 func Through[T any](ctx context.Context, system *actor.ActorSystem, breaker *actor.PID, fn func(context.Context) (T, error)) (T, error) {
+	return through(ctx, system, breaker, false, fn)
+}
+
+// ThroughWatched is Through for a call whose end somebody else sees to, by cancelling ctx: the operation timeout doesn't apply. If the cause is a
+// [*StalledError], that is what comes back, and it counts as a failure.
+func ThroughWatched[T any](ctx context.Context, system *actor.ActorSystem, breaker *actor.PID, fn func(context.Context) (T, error)) (T, error) {
+	return through(ctx, system, breaker, true, fn)
+}
+
+func through[T any](ctx context.Context, system *actor.ActorSystem, breaker *actor.PID, watched bool, fn func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if err := ctx.Err(); err != nil {
 		return zero, err
 	}
 	callCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	call := &Call{Context: callCtx, Fn: func(ctx context.Context) (any, error) { return fn(ctx) }}
+	call := &Call{Context: callCtx, Watched: watched, Fn: func(ctx context.Context) (any, error) { return fn(ctx) }}
 
 	reply := newReply(system)
 	defer reply.close()
@@ -31,6 +41,9 @@ func Through[T any](ctx context.Context, system *actor.ActorSystem, breaker *act
 		value, _ := res.Value.(T)
 		return value, res.Err
 	case <-ctx.Done():
+		if err := stalled(ctx); err != nil {
+			return zero, err
+		}
 		return zero, ctx.Err()
 	}
 }

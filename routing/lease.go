@@ -15,6 +15,8 @@ type Lease struct {
 	attempt int
 	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none
 
+	observer Observer // the spoke's; nil for none
+
 	node[*Lease]      // leases of the spoke; guarded by the hub's mutex
 	returned     bool // the spoke has settled it; guarded by the hub's mutex
 
@@ -33,6 +35,9 @@ func (l *Lease) Type() string { return l.task.lane.name }
 
 // Attempt returns the number of this lease among all leases of the task, from 1.
 func (l *Lease) Attempt() int { return l.attempt }
+
+// Limited reports whether the attempt has a time limit of its own, or its task a deadline.
+func (l *Lease) Limited() bool { return l.expires != 0 || l.task.deadline != 0 }
 
 // Input returns the payload, as the submitter gave it.
 func (l *Lease) Input() any { return l.input }

@@ -1,0 +1,185 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/mistersmith/mistersmith/detector"
+)
+
+// OnHung says what becomes of a node that counts as hung.
+type OnHung uint8
+
+const (
+	HungDefault OnHung = iota // agents fail, others are reported
+	HungReport                // the events Suspected, Hung and Recovered tell of it, no more
+	HungFail                  // it fails as if it had panicked, with a [*HungError], and its supervisor's strategy decides
+	HungIgnore                // nobody looks
+)
+
+func (o OnHung) String() string {
+	return [...]string{"default", "report", "fail", "ignore"}[o]
+}
+
+// Defaults of a Liveness, and of how often a tree looks.
+const (
+	DefaultHungPhi      = 12.0
+	DefaultMinSilence   = 2 * time.Second
+	DefaultMaxSilence   = 10 * time.Minute
+	DefaultLivenessLook = 100 * time.Millisecond
+
+	suspectedPhi = 5.0 // from which a silence is worth an event
+	fewSamples   = 8   // with fewer intervals nothing is learned
+)
+
+// Liveness says when a node that has work and shows no progress counts as hung. What has no work is healthy, however long it is silent.
+//
+// Progress of an agent's handler is its start, each routing.Progress and routing.Beat, and each end of a guarded call. While it waits for a guarded call
+// with a time limit, or has a time limit of its own (routing.Timeout, a deadline), that limit holds and nobody judges it. Progress of an actor is each
+// message it begins to handle. A node that is starting, stopping, suspended, or waiting for its restart isn't judged.
+//
+// How long silences usually are is learned: for handlers by task type, for actors by node (instances of one template together). A silence is measured by
+// the tree's own clock, which doesn't count that the whole process stood still; but for every four seconds that really pass it counts one at least.
+//
+// The zero value has the defaults. All of it may be changed while the tree runs: [Tree.Reconfigure].
+type Liveness struct {
+	// OnHung is what becomes of it.
+	OnHung OnHung
+
+	// Phi is how suspicious a silence must be to count as hung: at 12 one such silence in a million million is a mistake, if the logarithm
+	// of the intervals is normally distributed (see detector.Pace). Default 12, at most 300. From phi 5 on it is suspected.
+	Phi float64
+
+	// Min and Max bound what is learned: a silence shorter than Min never counts as hung, one of Max always does, and before
+	// eight intervals are known only that counts. Defaults 2 s and 10 min. From half of each on a silence may be suspected.
+	Min, Max time.Duration
+}
+
+// withDefaults fills in what is zero for a kind of node.
+func (l Liveness) withDefaults(k Kind) Liveness {
+	if l.OnHung == HungDefault {
+		l.OnHung = HungReport
+		if k == KindAgent {
+			l.OnHung = HungFail
+		}
+	}
+	if l.Phi == 0 {
+		l.Phi = DefaultHungPhi
+	}
+	if l.Max == 0 {
+		l.Max = max(DefaultMaxSilence, l.Min)
+	}
+	if l.Min == 0 {
+		l.Min = min(DefaultMinSilence, l.Max)
+	}
+	return l
+}
+
+// faults are those that a compiler enters.
+func (l Liveness) faults() []string {
+	var faults []string
+	if l.OnHung > HungIgnore {
+		faults = append(faults, fmt.Sprintf("Liveness.OnHung is %d, must be HungDefault, HungReport, HungFail or HungIgnore", uint8(l.OnHung)))
+	}
+	if math.IsNaN(l.Phi) || l.Phi < 0 || l.Phi > 300 {
+		faults = append(faults, fmt.Sprintf("Liveness.Phi is %v, must be above 0 and at most 300, or 0 for %v", l.Phi, DefaultHungPhi))
+	}
+	if l.Min < 0 {
+		faults = append(faults, fmt.Sprintf("Liveness.Min is %s, must be positive, or 0 for %s", l.Min, DefaultMinSilence))
+	}
+	if l.Max < 0 {
+		faults = append(faults, fmt.Sprintf("Liveness.Max is %s, must be positive, or 0 for %s", l.Max, DefaultMaxSilence))
+	}
+	if l.Max > 0 && l.Min > l.Max {
+		faults = append(faults, fmt.Sprintf("Liveness.Min is %s, must not be above Max, %s", l.Min, l.Max))
+	}
+	return faults
+}
+
+// suspicion is what a look at a silence comes to.
+type suspicion uint8
+
+const (
+	alive suspicion = iota
+	suspected
+	hung
+)
+
+// judge says what a silence means, given what is known of such work.
+func (l Liveness) judge(silence time.Duration, known *detector.Pace) (suspicion, float64) {
+	phi := 0.0
+	if known.Samples() >= fewSamples {
+		phi = known.Phi(silence)
+	}
+	switch {
+	case silence >= l.Max || silence >= l.Min && phi >= l.Phi:
+		return hung, phi
+	case silence >= l.Max/2 || silence >= l.Min/2 && phi >= min(suspectedPhi, l.Phi):
+		return suspected, phi
+	default:
+		return alive, phi
+	}
+}
+
+// HungError is the reason of a node that was busy and showed no progress for so long that it counts as hung. errors.Is finds ErrHung.
+type HungError struct {
+	Task    string        // that the agent was working on; empty for an actor
+	Silence time.Duration // since its last sign of life, by the tree's clock
+	Last    time.Time     // when that was
+	Phi     float64       // how suspicious that is; 0 while too little is known
+	Max     bool          // the silence has reached Liveness.Max, whatever its phi
+}
+
+func (e *HungError) Error() string {
+	of := ""
+	if e.Task != "" {
+		of = " in task " + e.Task
+	}
+	why := fmt.Sprintf("phi %.1f", e.Phi)
+	if e.Max {
+		why = "the most it may be, phi " + why[len("phi "):]
+	}
+	return fmt.Sprintf("%v: no progress%s for %s (%s)", ErrHung, of, e.Silence.Round(time.Millisecond), why)
+}
+
+func (e *HungError) Unwrap() error { return ErrHung }
+
+// ErrNotUp says that a node has no incarnation that could fail.
+var ErrNotUp = errors.New("node is not up")
+
+// Fail makes the present incarnation of a node fail with a reason, as if it had panicked: its supervisor's strategy decides what follows. It is the door
+// for failures that something outside has found, such as a detector.Registry that watches heartbeats. Code that is running has the node's shutdown time to return.
+// A supervisor fails after its children have been stopped. The reason must not be nil. It may be called from anywhere.
+func (t *Tree) Fail(path string, reason error) error {
+	n := t.lookup(path)
+	switch {
+	case n == nil:
+		return fmt.Errorf("%s: %w", path, ErrNotFound)
+	case reason == nil:
+		return n.errorf(errors.New("fail: the reason is nil"))
+	case !n.fail(reason):
+		return n.errorf(ErrNotUp)
+	default:
+		return nil
+	}
+}
+
+// fail ends the present incarnation as a crash, and reports whether there is one that is up.
+func (n *node) fail(reason error) bool {
+	in := n.current()
+	if in == nil || !in.isUp() {
+		return false
+	}
+	in.fail(reason)
+	return true
+}
+
+// liveness is the node's, with all defaults filled in.
+func (n *node) liveness() Liveness {
+	if l := n.spec().life.Liveness; l != nil {
+		return l.withDefaults(n.kind)
+	}
+	return n.tree.options.liveness[n.kind].withDefaults(n.kind)
+}

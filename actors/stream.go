@@ -1,0 +1,108 @@
+package actors
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/detector"
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+// Defaults of a Breaker's Stream.
+const (
+	DefaultStreamPhi = 8.0
+	DefaultStreamMin = time.Second
+	DefaultStreamMax = 2 * time.Minute
+)
+
+// GuardStream makes a call whose answer comes in pieces, such as that of a language model, through a breaker node, as [Guard] does. fn calls beat
+// with each piece. How long the pieces of this breaker's answers usually are apart is learned, and how long it takes until the first; a
+// silence that is too suspicious for the breaker's Stream ends fn's context, counts as a failure of the dependency, and comes back as a
+// [*breaker.StalledError]: returned from the handler, the task is tried again. The breaker's operation timeout doesn't apply: a long
+// answer that goes on is a good one. (Its half-open lease does: give it the time that an answer may take.)
+func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Context, beat func()) (T, error)) (T, error) {
+	var zero T
+	n, err := guardOf(ctx, name)
+	if err != nil {
+		return zero, err
+	}
+	defer routing.Waiting(ctx)()
+	s := &stream{node: n, began: time.Now()}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	defer s.cancel(nil)
+	return breaker.ThroughWatched(s.ctx, n.tree.system, n.pid, func(ctx context.Context) (T, error) {
+		defer s.over.Store(true)
+		s.last.Store(int64(time.Since(s.began)))
+		s.life.sign(n.tree.watchman, s)
+		return fn(ctx, s.beat)
+	})
+}
+
+// stream is a guarded call that beats.
+type stream struct {
+	node   *node // of the breaker
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	began  time.Time
+
+	life   stamp
+	chunks atomic.Int64
+	last   atomic.Int64 // sign of life, in nanoseconds since it began
+	over   atomic.Bool
+}
+
+var _ worker = (*stream)(nil)
+
+// streamPaces is what is known of the answers behind a breaker.
+type streamPaces struct{ first, next detector.Pace }
+
+func (s *stream) beat() {
+	now := int64(time.Since(s.began))
+	before := s.last.Swap(now)
+	if s.ctx.Err() == nil {
+		s.pace(s.chunks.Add(1) - 1).Observe(time.Duration(now - before))
+	}
+	s.life.sign(s.node.tree.watchman, s)
+}
+
+// pace is that of the next piece, after so many.
+func (s *stream) pace(chunks int64) *detector.Pace {
+	if chunks == 0 {
+		return &s.node.streams.first
+	}
+	return &s.node.streams.next
+}
+
+func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.Err() == nil, true }
+
+func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
+
+func (s *stream) liveness() Liveness {
+	l := s.node.spec().breaker.Stream
+	if l.OnHung == HungDefault {
+		l.OnHung = HungFail
+	}
+	if l.Phi == 0 {
+		l.Phi = DefaultStreamPhi
+	}
+	if l.Max == 0 {
+		l.Max = max(DefaultStreamMax, l.Min)
+	}
+	if l.Min == 0 {
+		l.Min = min(DefaultStreamMin, l.Max)
+	}
+	return l
+}
+
+func (s *stream) suspected(*HungError) {}
+func (s *stream) recovered()           {}
+
+func (s *stream) hangs(reason *HungError, fails bool) {
+	stall := &breaker.StalledError{Name: s.node.guard.Breaker().Name(), Chunks: int(s.chunks.Load()), Silence: reason.Silence, Phi: reason.Phi}
+	s.node.publish(Event{Kind: Hung, Delay: reason.Silence, Phi: reason.Phi, Err: stall})
+	if fails {
+		s.cancel(stall)
+	}
+}

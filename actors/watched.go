@@ -1,0 +1,143 @@
+package actors
+
+import (
+	"github.com/mistersmith/mistersmith/detector"
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+var (
+	_ worker           = (*incarnation)(nil)
+	_ worker           = (*job)(nil)
+	_ routing.Observer = (*job)(nil)
+)
+
+// ---- an actor's incarnation
+
+// sign is a sign of life: user code gets another message. Agents and supervisors have none that runs on their mailbox.
+func (in *incarnation) sign() {
+	switch in.node.kind {
+	case KindActor, KindHub, KindBreaker:
+		in.life.sign(in.node.tree.watchman, in)
+	}
+}
+
+func (in *incarnation) atWork() (busy, judged bool) {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.phase == up && in.scheduled && !in.suspended, true
+}
+
+// kindOfWork is the node's, or that of all instances of its template.
+func (in *incarnation) kindOfWork() (string, *detector.Pace) {
+	if n := in.node; n.parent == nil || n.parent.spec().supervisor.template == nil {
+		return "actor " + n.path, nil
+	}
+	return "actor " + in.node.parent.spec().supervisor.template.path, nil
+}
+
+func (in *incarnation) liveness() Liveness { return in.node.liveness() }
+
+func (in *incarnation) suspected(reason *HungError) { in.silent(Suspected, reason) }
+
+func (in *incarnation) recovered() { in.publish(Event{Kind: Recovered}) }
+
+// hangs fences the incarnation off if it fails by it: nothing else gets it off its goroutine.
+func (in *incarnation) hangs(reason *HungError, fails bool) {
+	seq := in.silent(Hung, reason)
+	if !fails {
+		return
+	}
+	in.node.ref.mu.Lock()
+	if in.phase == up {
+		in.cause = seq
+	}
+	in.node.ref.mu.Unlock()
+	in.fence(outcome{Crash, reason}, false)
+}
+
+// silent publishes what its silence has come to.
+func (in *incarnation) silent(k EventKind, reason *HungError) uint64 {
+	e := Event{Kind: k, Delay: reason.Silence, Phi: reason.Phi}
+	if reason.Task != "" {
+		e.Message = reason.Task
+	}
+	if k == Hung {
+		e.Err = reason
+	}
+	return in.publish(e)
+}
+
+// ---- an agent's job
+
+// begin is told of each lease before its handler runs.
+func (j *job) begin(p *patience) {
+	j.limited.Store(p.lease.Limited())
+	j.waits.Store(0)
+	j.present.Store(p)
+	p.lease.Observe(j)
+	j.Progressed()
+}
+
+// Progressed implements routing.Observer.
+func (j *job) Progressed() { j.life.sign(j.agent.in.node.tree.watchman, j) }
+
+// Waits implements routing.Observer.
+func (j *job) Waits(waiting bool) {
+	if waiting {
+		j.waits.Add(1)
+		return
+	}
+	j.Progressed()
+	j.waits.Add(-1)
+}
+
+func (j *job) atWork() (busy, judged bool) {
+	if j.present.Load().isOver() || !j.agent.in.isUp() {
+		return false, false
+	}
+	return true, !j.limited.Load() && j.waits.Load() == 0
+}
+
+func (j *job) kindOfWork() (string, *detector.Pace) {
+	return "task " + j.present.Load().lease.Type(), nil
+}
+
+func (j *job) liveness() Liveness { return j.agent.in.node.liveness() }
+
+func (j *job) suspected(reason *HungError) { j.silent(Suspected, reason) }
+
+func (j *job) recovered() { j.agent.in.publish(Event{Kind: Recovered}) }
+
+func (j *job) silent(k EventKind, reason *HungError) uint64 {
+	reason.Task = j.present.Load().lease.ID()
+	return j.agent.in.silent(k, reason)
+}
+
+// hangs takes the lease from the handler and its agent from its supervisor: the task is charged with the hang, and tried again elsewhere. The handler's
+// context ends, and it has its agent's shutdown time to return before it is abandoned.
+func (j *job) hangs(reason *HungError, fails bool) {
+	p := j.present.Load()
+	if fails && !p.giveUp() {
+		return
+	}
+	in := j.agent.in
+	seq := j.silent(Hung, reason)
+	if !fails {
+		return
+	}
+	in.node.ref.mu.Lock()
+	if in.phase == up {
+		in.cause = seq
+	}
+	in.node.ref.mu.Unlock()
+	j.agent.cancel(reason)
+	p.lease.Settle(routing.Hung(reason))
+	in.fail(reason)
+}
+
+// isOver reports whether the handler has returned or was given up.
+func (p *patience) isOver() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended || p.lost
+}

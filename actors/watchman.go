@@ -1,0 +1,222 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mistersmith/mistersmith/detector"
+)
+
+// watchman looks every so often at what is busy, and finds what gets on with nothing. It costs nothing while the tree is idle, and little else: what
+// is at work compares a number with the watchman's, once a message or task, and comes to its notice once a look at the most. What came to
+// its notice and hasn't since has made no progress.
+type watchman struct {
+	every time.Duration
+	looks atomic.Uint64 // how often it has looked, plus one: changes with each look
+
+	mu      sync.Mutex // guards what follows
+	fresh   []worker   // came to notice since the last look
+	timer   *time.Timer
+	running bool // a look is to come
+	closed  bool
+
+	// ---- the look's own
+	watched map[worker]*watch
+	paces   map[string]*detector.Pace // by kind of work
+	clock   time.Duration             // without what the process stood still
+	last    time.Time
+}
+
+// worker is something that works and may hang: an incarnation of an actor, a job of an agent, a stream. Its methods are called in a look.
+type worker interface {
+	// atWork says whether it is working on something, and whether its silence says anything.
+	atWork() (busy, judged bool)
+	// kindOfWork names what its intervals are learned under, or returns the pace of one that learns by itself.
+	kindOfWork() (name string, own *detector.Pace)
+	liveness() Liveness
+	// suspected, hangs and recovered say so to the world. What counts as hung and fails isn't looked at any more.
+	suspected(reason *HungError)
+	hangs(reason *HungError, fails bool)
+	recovered()
+}
+
+// watch is what the watchman knows of a worker.
+type watch struct {
+	since  time.Duration // its last sign of life, by the watchman's clock
+	at     time.Time     // and by the wall's
+	level  suspicion
+	seenAt uint64         // the last look before which it came to notice
+	pace   *detector.Pace // of what it has been doing since
+	learns bool           // the pace hears of it from the watchman
+}
+
+const (
+	// maxPaces bounds the kinds of work that are learned of; beyond it some are learned anew.
+	maxPaces = 4096
+	// slowest is by how much a process that stands still may slow the watchman's clock at most.
+	slowest = 4
+)
+
+func newWatchman(every time.Duration) *watchman {
+	w := &watchman{every: every, watched: make(map[worker]*watch), paces: make(map[string]*detector.Pace)}
+	w.looks.Store(1)
+	return w
+}
+
+// stamp is a worker's last sign of life: the look that it came before.
+type stamp struct{ look atomic.Uint64 }
+
+// sign is what a worker does at each sign of life.
+func (s *stamp) sign(w *watchman, of worker) {
+	if look := w.looks.Load(); s.look.Load() != look {
+		s.look.Store(look)
+		w.notice(of)
+	}
+}
+
+// notice sees to it that there is another look.
+func (w *watchman) notice(of worker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	w.fresh = append(w.fresh, of)
+	if w.running {
+		return
+	}
+	w.running = true
+	w.last = time.Now()
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.every, w.look)
+	} else {
+		w.timer.Reset(w.every)
+	}
+}
+
+// close ends the looks.
+func (w *watchman) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	w.fresh = nil
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// look judges everything that is busy. It runs on a timer's goroutine, one at a time.
+func (w *watchman) look() {
+	w.mu.Lock()
+	look := w.looks.Add(1) // before the rest: what gets on from here on comes to the next look's notice
+	fresh := w.fresh
+	w.fresh = nil
+	now := time.Now()
+	w.clock += min(now.Sub(w.last), 2*w.every)
+	w.last = now
+	w.mu.Unlock()
+
+	for _, of := range fresh {
+		w.progressed(of, look, now)
+	}
+	for of, entry := range w.watched {
+		if entry.seenAt != look {
+			w.judge(of, entry, now)
+		}
+	}
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	if len(w.watched) == 0 && len(w.fresh) == 0 {
+		w.running = false
+		return
+	}
+	w.timer.Reset(w.every)
+}
+
+// progressed notes a sign of life.
+func (w *watchman) progressed(of worker, look uint64, now time.Time) {
+	entry := w.watched[of]
+	if entry == nil {
+		entry = &watch{}
+		w.watched[of] = entry
+	} else if entry.seenAt != look {
+		w.learn(entry)
+		w.relieve(of, entry)
+	}
+	entry.since, entry.at, entry.seenAt = w.clock, now, look
+	entry.pace, entry.learns = w.pace(of)
+}
+
+// judge looks at one that has shown no sign of life.
+func (w *watchman) judge(of worker, entry *watch, now time.Time) {
+	busy, judged := of.atWork()
+	switch {
+	case !busy:
+		w.learn(entry)
+		w.relieve(of, entry)
+		delete(w.watched, of)
+		return
+	case !judged:
+		w.relieve(of, entry)
+		entry.since, entry.at = w.clock, now
+		return
+	}
+	terms := of.liveness()
+	if terms.OnHung == HungIgnore || entry.level == hung {
+		return
+	}
+	silence := max(w.clock-entry.since, now.Sub(entry.at)/slowest)
+	level, phi := terms.judge(silence, entry.pace)
+	reason := &HungError{Silence: silence, Last: entry.at, Phi: phi, Max: silence >= terms.Max}
+	switch {
+	case level == hung:
+		fails := terms.OnHung == HungFail
+		of.hangs(reason, fails)
+		if fails {
+			delete(w.watched, of)
+		}
+	case level == suspected && entry.level == alive:
+		of.suspected(reason)
+	}
+	entry.level = max(entry.level, level)
+}
+
+// relieve takes a suspicion back.
+func (w *watchman) relieve(of worker, entry *watch) {
+	if entry.level > alive {
+		entry.level = alive
+		of.recovered()
+	}
+}
+
+// learn notes how long it took until there was a sign of life again. What took less than a look is taken for half of one.
+func (w *watchman) learn(entry *watch) {
+	if entry.learns {
+		entry.pace.Observe(max(w.clock-entry.since, w.every/2))
+	}
+}
+
+// pace is what is known of the work that a worker does, and whether it is the watchman's to learn.
+func (w *watchman) pace(of worker) (pace *detector.Pace, learns bool) {
+	name, own := of.kindOfWork()
+	if own != nil {
+		return own, false
+	}
+	p := w.paces[name]
+	if p == nil {
+		if len(w.paces) >= maxPaces {
+			for other := range w.paces {
+				delete(w.paces, other)
+				break
+			}
+		}
+		p = &detector.Pace{}
+		w.paces[name] = p
+	}
+	return p, true
+}

@@ -1,0 +1,70 @@
+package breaker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mistersmith/mistersmith/breaker"
+)
+
+// An answer that somebody else found stalled is the dependency's failure, whether its function heeds that or not; any other cancel isn't.
+func TestStalledCallCountsAsAFailure(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		deaf     bool
+		cause    error
+		failures uint64
+	}{
+		{"stalled", false, &breaker.StalledError{Name: "llm", Chunks: 3, Silence: time.Second, Phi: 9}, 1},
+		{"stalled and deaf", true, &breaker.StalledError{Name: "llm", Chunks: 3, Silence: time.Second, Phi: 9}, 1},
+		{"cancelled", false, errors.New("not wanted any more"), 0},
+		{"cancelled and deaf", true, errors.New("not wanted any more"), 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			withRig(t, breaker.Config{OperationTimeout: time.Minute}, func(r *rig) {
+				ctx, cancel := context.WithCancelCause(context.Background())
+				go func() {
+					time.Sleep(time.Hour) // far beyond the operation timeout
+					cancel(tt.cause)
+				}()
+				_, err := breaker.ThroughWatched(ctx, r.system, r.pid, func(ctx context.Context) (int, error) {
+					if tt.deaf {
+						time.Sleep(90 * time.Minute)
+						return 1, nil
+					}
+					<-ctx.Done()
+					return 0, ctx.Err()
+				})
+				synctest.Wait()
+				require.Equal(t, tt.failures, r.breaker.Snapshot().Totals.Failed)
+				var stalled *breaker.StalledError
+				require.Equal(t, tt.failures == 1, errors.As(err, &stalled))
+				if stalled != nil {
+					require.Same(t, tt.cause, stalled)
+					require.True(t, stalled.Timeout())
+					require.Contains(t, stalled.Error(), "stalled after 3 chunks")
+				} else {
+					require.ErrorIs(t, err, context.Canceled)
+				}
+				require.Zero(t, r.breaker.Snapshot().Totals.Succeeded)
+			})
+		})
+	}
+}
+
+func TestWatchedCallIsNotBoundByTheOperationTimeout(t *testing.T) {
+	withRig(t, breaker.Config{OperationTimeout: time.Second}, func(r *rig) {
+		got, err := breaker.ThroughWatched(context.Background(), r.system, r.pid, func(context.Context) (int, error) {
+			time.Sleep(time.Hour)
+			return 7, nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, 7, got)
+		require.EqualValues(t, 1, r.breaker.Snapshot().Totals.Succeeded)
+	})
+}
