@@ -171,7 +171,7 @@ func (h *Hub) release(events int) {
 	h.wanted = false
 	h.mu.Unlock()
 	for _, r := range revoked {
-		r.lease.endContext(r.cause)
+		r.lease.revoke(r.cause)
 	}
 	if wake != nil {
 		wake()

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"context"
 	"math"
 	"sync"
 	"time"
@@ -18,9 +19,12 @@ type Lease struct {
 	node[*Lease]      // leases of the spoke; guarded by the hub's mutex
 	returned     bool // the spoke has settled it; guarded by the hub's mutex
 
-	ctxMu  sync.Mutex // guards cancel and gone; not held while calling cancel
-	cancel func(cause error)
-	gone   error
+	parent   context.Context // of the attempt's; set before anybody has that
+	ctxMu    sync.Mutex      // guards the rest; not held while calling onRevoke, or cancel once the context is known
+	ctx      context.Context // behind the attempt's, once it was needed
+	cancel   func(cause error)
+	onRevoke func(*Lease)
+	gone     error // the lease was revoked, or returned
 }
 
 func (l *Lease) links() *node[*Lease] { return &l.node }
