@@ -42,7 +42,10 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	t, fresh, w, err := h.admit(typeName, in, &s)
+	t, fresh, w, given, err := h.admit(typeName, in, &s)
+	if given != nil {
+		given.deliver()
+	}
 	if w == nil {
 		return t, fresh, err
 	}
@@ -54,19 +57,20 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	return h.awaitAdmission(ctx, w)
 }
 
-// admit is submit as far as it needs no waiting; it returns a waiter if it does.
-func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool, w *waiter, err error) {
+// admit is submit as far as it needs no waiting; it returns a waiter if it does. If a spoke is free for the task, it comes with its first
+// lease, which is to be delivered.
+func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool, w *waiter, given *Lease, err error) {
 	h.mu.Lock()
 	defer h.unlock()
 	now := h.clock.now()
 	known, err := h.known(s.id, typeName)
 	if known != nil || err != nil {
-		return known, false, nil, err
+		return known, false, nil, nil, err
 	}
 	t, err = h.prepare(typeName, in, s, now)
 	if err != nil {
 		h.books.Refused++
-		return nil, false, nil, err
+		return nil, false, nil, nil, err
 	}
 	full := h.fullGate(t.lane)
 	switch {
@@ -74,16 +78,19 @@ func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool
 		t.lane.gate.used++
 		h.gate.used++
 		h.accept(t, now)
-		return t, true, nil, nil
+		return t, true, nil, h.start(t, now), nil
 	case s.wait:
-		return nil, false, h.standInLine(t), nil
+		return nil, false, h.standInLine(t), nil, nil
 	}
 	h.books.Refused++
-	return nil, false, nil, h.queueFull(t.lane, full)
+	return nil, false, nil, nil, h.queueFull(t.lane, full)
 }
 
 // known finds the task of an id, if the hub remembers one.
 func (h *Hub) known(id, typeName string) (*task, error) {
+	if id == "" {
+		return nil, nil
+	}
 	t := h.records[id]
 	if t != nil && t.lane.name != typeName {
 		return nil, &ConflictError{ID: id, Type: typeName, Known: t.lane.name}
@@ -121,7 +128,19 @@ func (h *Hub) accept(t *task, now int64) {
 	t.submitted = now
 	h.record(t)
 	h.emit(Event{Kind: EventSubmitted}, t, now)
-	h.enqueue(t, false)
+}
+
+// start leases a task that was just accepted to a spoke, if one is free and no other task of its type is before it; else it waits.
+func (h *Hub) start(t *task, now int64) *Lease {
+	l := t.lane
+	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 {
+		h.enqueue(t, false)
+		return nil
+	}
+	s := h.pick(t).spoke
+	given := h.lease(t, s, now)
+	h.reseat(s)
+	return given
 }
 
 // fullGate returns the gate that a task of this lane cannot pass now, or nil.
@@ -231,6 +250,7 @@ func (h *Hub) admitWaiting(now int64) {
 		h.gate.used++
 		w.fresh = true
 		h.accept(t, now)
+		h.enqueue(t, false)
 		h.answer(w, t, nil)
 	}
 }

@@ -23,6 +23,9 @@ func (h *Handle[Out]) Done() <-chan struct{} { return h.hub.settledChannel(h.tas
 // Await waits until the task is settled and returns its result, or a [*TaskError]. When ctx ends first it returns the cause of
 // ctx, and the task goes on.
 func (h *Handle[Out]) Await(ctx context.Context) (Out, error) {
+	if h.task.over.Load() {
+		return h.result()
+	}
 	done := h.Done()
 	select {
 	case <-done:
@@ -56,11 +59,9 @@ func (h *Handle[Out]) Progress() any {
 	return h.task.progress
 }
 
-// result returns the outcome of a settled task.
+// result returns the outcome of a settled task, which doesn't change any more.
 func (h *Handle[Out]) result() (Out, error) {
-	h.hub.mu.Lock()
 	out, err := h.task.out, h.task.err
-	h.hub.mu.Unlock()
 	if err != nil {
 		var zero Out
 		return zero, err

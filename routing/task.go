@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -134,6 +135,7 @@ type task struct {
 	maxAttempts uint16
 	state       State
 	place       place
+	over        atomic.Bool // it is settled; out and err can be read without the lock
 }
 
 func (t *task) links() *node[*task]     { return &t.node }

@@ -135,6 +135,7 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	default:
 		t.err = &TaskError{ID: t.id, Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
 	}
+	t.over.Store(true)
 	if t.done != nil {
 		close(t.done)
 	}
