@@ -3,6 +3,7 @@ package routing
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -84,7 +85,9 @@ const (
 
 // eventFeed hands events to the callback, in order, one at a time, outside of the hub's lock.
 type eventFeed struct {
-	call func(Event)
+	call      func(Event)
+	listening func() bool // may be nil
+	pending   atomic.Bool // something is queued
 
 	mu      sync.Mutex // guards the rest; taken after the hub's mutex, never before it
 	queue   []Event
@@ -107,10 +110,14 @@ func (f *eventFeed) add(e Event) {
 		f.dropped += uint64(drop)
 	}
 	f.queue = append(f.queue, e)
+	f.pending.Store(true)
 }
 
 // flush hands out what is queued, unless somebody else is doing that: up to a limit itself, the rest on a goroutine.
 func (f *eventFeed) flush(limit int) {
+	if !f.pending.Load() {
+		return
+	}
 	f.mu.Lock()
 	if f.feeding || len(f.queue) == 0 {
 		f.mu.Unlock()
@@ -155,6 +162,7 @@ func (f *eventFeed) take(emptied []Event) []Event {
 	if emptied != nil {
 		f.spare = emptied[:0]
 	}
+	f.pending.Store(false)
 	if len(f.queue) == 0 {
 		f.feeding = false
 		return nil

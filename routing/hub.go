@@ -58,7 +58,7 @@ func NewHub(options Options) (*Hub, error) {
 		options:  options,
 		balancer: options.Balancer,
 		clock:    clock{epoch: time.Now()},
-		feed:     eventFeed{call: options.OnEvent},
+		feed:     eventFeed{call: options.OnEvent, listening: options.Listening},
 		settled:  make(chan struct{}),
 		ledger:   newLedger(options),
 		lanes:    make(map[string]*lane),
@@ -201,7 +201,7 @@ func (h *Hub) finishDrain() {
 }
 
 func (h *Hub) emit(e Event, t *task, now int64) {
-	if h.feed.call == nil {
+	if h.feed.call == nil || h.feed.listening != nil && !h.feed.listening() {
 		return
 	}
 	e.Time = h.clock.at(now)

@@ -40,6 +40,9 @@ type Options struct {
 	// whoever caused an event (but the hub's actor), so it must be quick and should not block; it may call the hub. A panic in it is counted and swallowed. If
 	// it falls more than 4,096 events behind, the oldest are dropped and counted. See [Counts].
 	OnEvent func(Event)
+	// Listening says whether OnEvent wants to hear of what happens now; what happens while it says no makes no event. It is called under the
+	// hub's lock, must be quick and must not call the hub. Default nil: always.
+	Listening func() bool
 }
 
 func (o Options) withDefaults() Options {
