@@ -100,18 +100,24 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 	if lane == nil {
 		return nil, &UnknownTypeError{Type: typeName}
 	}
-	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: uint16(h.options.MaxAttempts), timeout: int64(h.options.AttemptTimeout)}
+	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: lane.maxAttempts, level: levelOf(s.priority, false)}
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}
 	if s.timeout > 0 {
-		t.timeout = int64(min(s.timeout, forever))
+		t.more().timeout = int64(min(s.timeout, forever))
 	}
-	if !s.deadline.IsZero() {
+	if s.backoff != nil {
+		t.more().backoff = s.backoff
+	}
+	switch {
+	case !s.deadline.IsZero():
 		t.deadline = h.clock.from(s.deadline)
 		if t.deadline <= now {
 			return nil, fmt.Errorf("submit task of type %q: %w", typeName, ErrExpired)
 		}
+	case lane.lifetime > 0:
+		t.deadline = now + int64(lane.lifetime)
 	}
 	return t, nil
 }

@@ -53,7 +53,7 @@ func (h *Handle[Out]) Status() State {
 func (h *Handle[Out]) Progress() any {
 	h.hub.mu.Lock()
 	defer h.hub.mu.Unlock()
-	return h.task.progress
+	return h.task.progress()
 }
 
 // result returns the outcome of a settled task.

@@ -212,7 +212,7 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 }
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
-	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Attempt: attempt, IdempotencyKey: t.id}
+	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Priority: t.priority(), Attempt: attempt, IdempotencyKey: t.id}
 	if t.deadline != 0 {
 		info.Deadline = h.clock.at(t.deadline)
 	}
@@ -220,7 +220,7 @@ func (h *Hub) info(t *task, attempt int) TaskInfo {
 }
 
 func (h *Hub) snapshot(t *task) TaskSnapshot {
-	return TaskSnapshot{
+	s := TaskSnapshot{
 		TaskInfo:  h.info(t, int(t.attempt)),
 		State:     t.state,
 		Submitted: h.clock.at(t.submitted),
@@ -228,9 +228,12 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 		Strikes:   int(t.strikes),
 		Attempts:  slices.Clone(t.attempts),
 		Forgotten: int(t.forgotten),
-		Progress:  t.progress,
-		Err:       t.err,
+		Progress:  t.progress(),
 	}
+	if t.err != nil {
+		s.Err = t.err
+	}
+	return s
 }
 
 func (h *Hub) settledChannel(t *task) <-chan struct{} {
@@ -249,7 +252,7 @@ func (h *Hub) reportProgress(l *Lease, value any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if l.task.lease == l {
-		l.task.progress = value
+		l.task.more().progress = value
 	}
 }
 

@@ -2,9 +2,10 @@ package routing
 
 // lane is everything of one task type: the tasks that wait and the spokes that are free. All of it is guarded by the hub's mutex.
 type lane struct {
-	name   string
+	name string
+	policy
 	gate   gate
-	queue  list[*task]        // ready, first in first out
+	queue  readyQueue         // ready, in the order in which they are given out
 	hold   list[*task]        // ready, but kept a while from their last spoke
 	free   indexedHeap[*seat] // spokes with a free credit, in the balancer's order
 	spokes int                // joined
@@ -35,7 +36,8 @@ const holdScan = 8
 func (h *Hub) lane(name string) *lane {
 	l := h.lanes[name]
 	if l == nil {
-		l = &lane{name: name, gate: gate{limit: h.options.PerType[name]}}
+		l = &lane{name: name, policy: h.options.policyOf(name)}
+		l.gate.limit = l.capacity
 		h.lanes[name] = l
 	}
 	return l
