@@ -24,10 +24,12 @@ type Hub struct {
 	ledger
 	lanes    map[string]*lane
 	spokes   map[string]*Spoke // by path
+	paused   bool
 	gate     gate
 	picks    uint64
-	closed   error // why new tasks are refused; nil while open
-	shut     bool  // Close was called
+	shelved  map[string]struct{} // paths of spokes paused by PauseSpoke
+	closed   error               // why new tasks are refused; nil while open
+	shut     bool                // Close was called
 	draining chan struct{}
 	pace     pace
 
@@ -63,6 +65,7 @@ func NewHub(options Options) (*Hub, error) {
 		ledger:   newLedger(options),
 		lanes:    make(map[string]*lane),
 		spokes:   make(map[string]*Spoke),
+		shelved:  make(map[string]struct{}),
 		gate:     gate{limit: options.Capacity},
 	}
 	h.ranker, _ = options.Balancer.(Ranker)
@@ -150,7 +153,7 @@ func (h *Hub) Inspect(id string) (TaskSnapshot, bool) {
 func (h *Hub) Counts() Counts {
 	h.mu.Lock()
 	c := h.books
-	c.Spokes = len(h.spokes)
+	c.Spokes, c.Paused = len(h.spokes), h.paused
 	h.mu.Unlock()
 	h.feed.mu.Lock()
 	c.EventsDropped, c.EventPanics = h.feed.dropped, h.feed.panics

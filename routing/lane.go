@@ -9,6 +9,7 @@ type lane struct {
 	hold   list[*task]        // ready, but kept a while from their last spoke
 	free   indexedHeap[*seat] // spokes with a free credit, in the balancer's order
 	spokes int                // joined
+	paused bool               // by PauseType
 	dirty  bool               // in the hub's list of lanes to look at
 }
 
@@ -87,7 +88,7 @@ func (h *Hub) takeOut(t *task) {
 
 // touch asks the actor to look at the lane, if there may be something to match.
 func (h *Hub) touch(l *lane) {
-	if l.free.len() == 0 || l.queue.size+l.hold.size == 0 {
+	if l.free.len() == 0 || l.queue.size+l.hold.size == 0 || h.stopped(l) {
 		return
 	}
 	if !l.dirty {

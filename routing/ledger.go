@@ -19,6 +19,7 @@ type Counts struct {
 	// Refused is how many submits were turned down.
 	Refused uint64
 	Spokes  int
+	Paused  bool // by [Hub.Pause]
 	// EventsDropped and EventPanics count what went wrong with [Options.OnEvent].
 	EventsDropped, EventPanics uint64
 }

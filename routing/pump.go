@@ -95,7 +95,7 @@ func (h *Hub) match(l *lane, floor uint8, now int64) {
 		h.outbox = append(h.outbox, h.lease(t, to.spoke, now))
 		h.reseat(to.spoke)
 	}
-	for l.free.len() > 0 {
+	for l.free.len() > 0 && !h.stopped(l) {
 		t := l.queue.first()
 		if len(h.outbox) >= pumpBatch || t != nil && t.level < floor {
 			h.touch(l)
@@ -218,7 +218,11 @@ func (h *Hub) pull(s *Spoke, now int64) *Lease {
 func (h *Hub) nextFor(s *Spoke, now int64) *task {
 	var next *task
 	for i := range s.seats {
-		if t := h.nextIn(s.seats[i].lane, s, now); t != nil && (next == nil || t.goesBefore(next)) {
+		l := s.seats[i].lane
+		if h.stopped(l) {
+			continue
+		}
+		if t := h.nextIn(l, s, now); t != nil && (next == nil || t.goesBefore(next)) {
 			next = t
 		}
 	}
