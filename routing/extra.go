@@ -5,6 +5,7 @@ type extra struct {
 	timeout  int64    // of an attempt, in nanoseconds, instead of the type's; 0 is the type's
 	backoff  *Backoff // instead of the type's
 	progress any      // reported last
+	watchers []*watcher
 }
 
 // more returns the task's extra, making it if there is none.

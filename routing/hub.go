@@ -36,6 +36,7 @@ type Hub struct {
 	dirty   []*lane  // have waiting tasks and free spokes
 	outbox  []*Lease // given by the pump, not yet delivered
 	revoked []revocation
+	after   []func() // to be called once the lock is given up
 	pumping bool
 	kicked  bool // a wake-up is on its way to the actor
 	wanted  bool // the actor is to be woken when the lock is given up
@@ -166,8 +167,8 @@ func (h *Hub) unlock() { h.release(inlineEvents) }
 
 // release is unlock for a caller that hands out so many events itself. The hub's actor hands out none: a callback that blocks must not hold it up.
 func (h *Hub) release(events int) {
-	revoked, wake := h.revoked, h.wake
-	h.revoked = nil
+	revoked, after, wake := h.revoked, h.after, h.wake
+	h.revoked, h.after = nil, nil
 	if !h.wanted {
 		wake = nil
 	}
@@ -175,6 +176,9 @@ func (h *Hub) release(events int) {
 	h.mu.Unlock()
 	for _, r := range revoked {
 		r.lease.endContext(r.cause)
+	}
+	for _, f := range after {
+		f()
 	}
 	if wake != nil {
 		wake()
@@ -249,14 +253,6 @@ func (h *Hub) settledChannel(t *task) <-chan struct{} {
 		t.done = make(chan struct{})
 	}
 	return t.done
-}
-
-func (h *Hub) reportProgress(l *Lease, value any) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if l.task.lease == l {
-		l.task.more().progress = value
-	}
 }
 
 func (h *Hub) cancelTask(t *task, cause error) bool {

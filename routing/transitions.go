@@ -138,6 +138,7 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	if t.done != nil {
 		close(t.done)
 	}
+	h.endUpdates(t)
 	e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
 	if ended != nil {
 		e.Attempt, e.Spoke = ended.attempt, ended.spoke.id
