@@ -119,6 +119,9 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 	case lane.lifetime > 0:
 		t.deadline = now + int64(lane.lifetime)
 	}
+	if err := h.resolve(s.inputs, t); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
@@ -127,7 +130,10 @@ func (h *Hub) accept(t *task, now int64) {
 	t.submitted = now
 	h.record(t)
 	h.emit(Event{Kind: EventSubmitted}, t, now)
-	h.enqueue(t, false)
+	if !h.awaitInputs(t) {
+		h.enqueue(t, false)
+	}
+	h.settleDoomed(now)
 }
 
 // fullGate returns the gate that a task of this lane cannot pass now, or nil.

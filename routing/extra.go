@@ -6,6 +6,10 @@ type extra struct {
 	backoff  *Backoff // instead of the type's
 	progress any      // reported last
 	watchers []*watcher
+
+	inputs     []edge      // that it needs, as they were named
+	pending    int         // how many of them are not settled
+	dependants list[*edge] // those who wait for this one
 }
 
 // more returns the task's extra, making it if there is none.
@@ -44,5 +48,7 @@ func (t *task) nextLife() *extra {
 	if t.extra == nil {
 		return nil
 	}
-	return &extra{timeout: t.extra.timeout, backoff: t.extra.backoff}
+	e := &extra{timeout: t.extra.timeout, backoff: t.extra.backoff, inputs: t.extra.inputs}
+	t.extra.inputs = nil // of the old life nobody asks for them any more
+	return e
 }

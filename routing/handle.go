@@ -57,17 +57,19 @@ func (h *Handle[Out]) Progress() any {
 }
 
 // result returns the outcome of a settled task.
-func (h *Handle[Out]) result() (Out, error) {
-	h.hub.mu.Lock()
-	out, err := h.task.out, h.task.err
-	h.hub.mu.Unlock()
+func (h *Handle[Out]) result() (Out, error) { return resultOf[Out](h.hub, h.task) }
+
+func resultOf[Out any](h *Hub, t *task) (Out, error) {
+	h.mu.Lock()
+	out, err := t.out, t.err
+	h.mu.Unlock()
 	if err != nil {
 		var zero Out
 		return zero, err
 	}
 	value, ok := as[Out](out)
 	if !ok {
-		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.task.id, h.task.lane.name, out, reflect.TypeFor[Out]())
+		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", t.id, t.lane.name, out, reflect.TypeFor[Out]())
 	}
 	return value, nil
 }

@@ -37,6 +37,8 @@ type Hub struct {
 	outbox  []*Lease // given by the pump, not yet delivered
 	revoked []revocation
 	after   []func() // to be called once the lock is given up
+	doomed  []doomed // to be settled; dooming while that is done
+	dooming bool
 	pumping bool
 	kicked  bool // a wake-up is on its way to the actor
 	wanted  bool // the actor is to be woken when the lock is given up
@@ -236,6 +238,10 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 		Attempts:  slices.Clone(t.attempts),
 		Forgotten: int(t.forgotten),
 		Progress:  t.progress(),
+		Inputs:    t.inputIDs(),
+	}
+	if t.extra != nil {
+		s.Pending = t.extra.pending
 	}
 	if t.err != nil {
 		s.Err = t.err

@@ -82,6 +82,8 @@ func (h *Hub) takeOut(t *task) {
 		t.lane.queue.remove(t)
 	case held:
 		t.lane.hold.remove(t)
+	case blocked:
+		h.letGo(t)
 	}
 	t.place, t.readyAt = nowhere, 0
 }

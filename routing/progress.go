@@ -29,7 +29,9 @@ func (h *Hub) reportProgress(l *Lease, value any) {
 // Updates returns a channel with what the handler reports through [Progress], beginning with the latest value there is. It
 // is closed when the task is settled or ctx ends. It never holds the handler up: a reader that is slow gets the latest value
 // and misses those before.
-func (h *Handle[Out]) Updates(ctx context.Context) <-chan any { return h.hub.watchProgress(ctx, h.task) }
+func (h *Handle[Out]) Updates(ctx context.Context) <-chan any {
+	return h.hub.watchProgress(ctx, h.task)
+}
 
 func (h *Hub) watchProgress(ctx context.Context, t *task) <-chan any {
 	updates := make(chan any, 1)

@@ -6,7 +6,7 @@ import (
 )
 
 // SubmitOption is an option of a submit: [ID], [Key], [Priority], [Deadline], [Timeout], [MaxAttempts],
-// [RetryBackoff], [Wait].
+// [RetryBackoff], [After], [Wait].
 type SubmitOption func(*submission)
 
 type submission struct {
@@ -14,6 +14,7 @@ type submission struct {
 	priority    int8
 	hasPriority bool
 	backoff     *Backoff
+	inputs      []named
 	deadline    time.Time
 	timeout     time.Duration
 	maxAttempts int

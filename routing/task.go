@@ -87,6 +87,9 @@ type TaskSnapshot struct {
 	Attempts  []Attempt
 	Forgotten int
 	Progress  any
+	// Inputs are the ids of the tasks that it needs, see [After]; Pending is how many of them it still waits for.
+	Inputs  []string
+	Pending int
 	// Err is the task's [*TaskError] if it is settled without a result.
 	Err error
 }
@@ -102,6 +105,7 @@ const (
 	queued        // in its lane, ready
 	held          // ready, but only its last spoke is free: waits a while for another
 	delayed       // not ready: waits in the schedule for its backoff
+	blocked       // not ready: waits for its inputs
 	aside         // in quarantine
 )
 

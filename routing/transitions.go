@@ -149,7 +149,11 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	} else {
 		h.retire(t)
 	}
+	if t.extra != nil {
+		h.tellDependants(t)
+	}
 	h.leave(t, now)
+	h.settleDoomed(now)
 	h.finishDrain()
 }
 
