@@ -107,18 +107,27 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 	if lane == nil {
 		return nil, &UnknownTypeError{Type: typeName}
 	}
-	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: uint16(h.options.MaxAttempts), timeout: int64(h.options.AttemptTimeout)}
+	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: lane.maxAttempts, level: levelOf(s.priority, false)}
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}
 	if s.timeout > 0 {
-		t.timeout = int64(min(s.timeout, forever))
+		t.more().timeout = int64(min(s.timeout, forever))
 	}
-	if !s.deadline.IsZero() {
+	if s.backoff != nil {
+		t.more().backoff = s.backoff
+	}
+	switch {
+	case !s.deadline.IsZero():
 		t.deadline = h.clock.from(s.deadline)
 		if t.deadline <= now {
 			return nil, fmt.Errorf("submit task of type %q: %w", typeName, ErrExpired)
 		}
+	case lane.lifetime > 0:
+		t.deadline = now + int64(lane.lifetime)
+	}
+	if err := h.resolve(s.inputs, t); err != nil {
+		return nil, err
 	}
 	return t, nil
 }
@@ -130,11 +139,19 @@ func (h *Hub) accept(t *task, now int64) {
 	h.emit(Event{Kind: EventSubmitted}, t, now)
 }
 
+// enter lets an accepted task wait: for its inputs, or for a spoke.
+func (h *Hub) enter(t *task, now int64) {
+	if !h.awaitInputs(t) {
+		h.enqueue(t, false)
+	}
+	h.settleDoomed(now)
+}
+
 // start leases a task that was just accepted to a spoke, if one is free and no other task of its type is before it; else it waits.
 func (h *Hub) start(t *task, now int64) *Lease {
 	l := t.lane
-	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 {
-		h.enqueue(t, false)
+	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 || h.stopped(l) || t.extra != nil && len(t.extra.inputs) > 0 {
+		h.enter(t, now)
 		return nil
 	}
 	s := h.pick(t).spoke
@@ -250,7 +267,7 @@ func (h *Hub) admitWaiting(now int64) {
 		h.gate.used++
 		w.fresh = true
 		h.accept(t, now)
-		h.enqueue(t, false)
+		h.enter(t, now)
 		h.answer(w, t, nil)
 	}
 }

@@ -49,14 +49,6 @@ func FromContext(ctx context.Context) (TaskInfo, bool) {
 	return lease.Info(), true
 }
 
-// Progress reports how far the task is; the submitter reads the latest value with [Handle.Progress]. Outside of a task, and
-// from an attempt whose lease is gone, it does nothing.
-func Progress(ctx context.Context, value any) {
-	if lease, ok := ctx.Value(leaseKey{}).(*Lease); ok {
-		lease.hub.reportProgress(lease, value)
-	}
-}
-
 // Context returns the context for running the task, with the values and the cancellation of parent. It ends, with a cause
 // ([ErrExpired], [ErrAttemptTimeout], [ErrRevoked], or what the canceller gave), as soon as the result would not count any more, and
 // with context.Canceled once the lease is settled. Call it at most once.

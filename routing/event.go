@@ -27,9 +27,12 @@ const (
 	EventBalancerFault
 	// EventClosed: the hub was closed; what was unsettled was cancelled before.
 	EventClosed
+	// EventPaused and EventResumed: of a type, of a spoke, or, with neither, of the hub.
+	EventPaused
+	EventResumed
 )
 
-var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed"}
+var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed", "paused", "resumed"}
 
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) {
@@ -61,6 +64,9 @@ func (e Event) String() string {
 	s := e.Kind.String()
 	if e.Task != "" {
 		s += fmt.Sprintf(" %s/%s", e.Type, e.Task)
+	}
+	if e.Task == "" && e.Type != "" {
+		s += " " + e.Type
 	}
 	if e.Kind == EventSettled {
 		s += " " + e.State.String()

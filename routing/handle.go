@@ -56,19 +56,22 @@ func (h *Handle[Out]) Status() State {
 func (h *Handle[Out]) Progress() any {
 	h.hub.mu.Lock()
 	defer h.hub.mu.Unlock()
-	return h.task.progress
+	return h.task.progress()
 }
 
-// result returns the outcome of a settled task, which doesn't change any more.
-func (h *Handle[Out]) result() (Out, error) {
-	out, err := h.task.out, h.task.err
+// result returns the outcome of a settled task.
+func (h *Handle[Out]) result() (Out, error) { return resultOf[Out](h.hub, h.task) }
+
+// resultOf returns the outcome of a settled task, which doesn't change any more.
+func resultOf[Out any](h *Hub, t *task) (Out, error) {
+	out, err := t.out, t.err
 	if err != nil {
 		var zero Out
 		return zero, err
 	}
 	value, ok := as[Out](out)
 	if !ok {
-		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.task.id, h.task.lane.name, out, reflect.TypeFor[Out]())
+		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", t.id, t.lane.name, out, reflect.TypeFor[Out]())
 	}
 	return value, nil
 }

@@ -24,16 +24,21 @@ type Hub struct {
 	ledger
 	lanes    map[string]*lane
 	spokes   map[string]*Spoke // by path
+	paused   bool
 	gate     gate
 	picks    uint64
-	closed   error // why new tasks are refused; nil while open
-	shut     bool  // Close was called
+	shelved  map[string]struct{} // paths of spokes paused by PauseSpoke
+	closed   error               // why new tasks are refused; nil while open
+	shut     bool                // Close was called
 	draining chan struct{}
 	pace     pace
 
 	dirty   []*lane  // have waiting tasks and free spokes
 	outbox  []*Lease // given by the pump, not yet delivered
 	revoked []revocation
+	after   []func() // to be called once the lock is given up
+	doomed  []doomed // to be settled; dooming while that is done
+	dooming bool
 	pumping bool
 	kicked  bool // a wake-up is on its way to the actor
 	wanted  bool // the actor is to be woken when the lock is given up
@@ -63,6 +68,7 @@ func NewHub(options Options) (*Hub, error) {
 		ledger:   newLedger(options),
 		lanes:    make(map[string]*lane),
 		spokes:   make(map[string]*Spoke),
+		shelved:  make(map[string]struct{}),
 		gate:     gate{limit: options.Capacity},
 	}
 	h.ranker, _ = options.Balancer.(Ranker)
@@ -150,7 +156,7 @@ func (h *Hub) Inspect(id string) (TaskSnapshot, bool) {
 func (h *Hub) Counts() Counts {
 	h.mu.Lock()
 	c := h.books
-	c.Spokes = len(h.spokes)
+	c.Spokes, c.Paused = len(h.spokes), h.paused
 	h.mu.Unlock()
 	h.feed.mu.Lock()
 	c.EventsDropped, c.EventPanics = h.feed.dropped, h.feed.panics
@@ -163,8 +169,8 @@ func (h *Hub) unlock() { h.release(inlineEvents) }
 
 // release is unlock for a caller that hands out so many events itself. The hub's actor hands out none: a callback that blocks must not hold it up.
 func (h *Hub) release(events int) {
-	revoked, wake := h.revoked, h.wake
-	h.revoked = nil
+	revoked, after, wake := h.revoked, h.after, h.wake
+	h.revoked, h.after = nil, nil
 	if !h.wanted {
 		wake = nil
 	}
@@ -172,6 +178,9 @@ func (h *Hub) release(events int) {
 	h.mu.Unlock()
 	for _, r := range revoked {
 		r.lease.revoke(r.cause)
+	}
+	for _, f := range after {
+		f()
 	}
 	if wake != nil {
 		wake()
@@ -212,7 +221,7 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 }
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
-	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Attempt: attempt, IdempotencyKey: t.id}
+	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Priority: t.priority(), Attempt: attempt, IdempotencyKey: t.id}
 	if t.deadline != 0 {
 		info.Deadline = h.clock.at(t.deadline)
 	}
@@ -220,7 +229,7 @@ func (h *Hub) info(t *task, attempt int) TaskInfo {
 }
 
 func (h *Hub) snapshot(t *task) TaskSnapshot {
-	return TaskSnapshot{
+	s := TaskSnapshot{
 		TaskInfo:  h.info(t, int(t.attempt)),
 		State:     t.state,
 		Submitted: h.clock.at(t.submitted),
@@ -228,9 +237,16 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 		Strikes:   int(t.strikes),
 		Attempts:  slices.Clone(t.attempts),
 		Forgotten: int(t.forgotten),
-		Progress:  t.progress,
-		Err:       t.err,
+		Progress:  t.progress(),
+		Inputs:    t.inputIDs(),
 	}
+	if t.extra != nil {
+		s.Pending = t.extra.pending
+	}
+	if t.err != nil {
+		s.Err = t.err
+	}
+	return s
 }
 
 func (h *Hub) settledChannel(t *task) <-chan struct{} {
@@ -243,14 +259,6 @@ func (h *Hub) settledChannel(t *task) <-chan struct{} {
 		t.done = make(chan struct{})
 	}
 	return t.done
-}
-
-func (h *Hub) reportProgress(l *Lease, value any) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if l.task.lease == l {
-		l.task.progress = value
-	}
 }
 
 func (h *Hub) cancelTask(t *task, cause error) bool {

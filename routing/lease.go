@@ -72,6 +72,7 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 	l.returned = true
 	if !s.left {
 		s.leases.remove(l)
+		s.wakeDrain()
 	}
 	h.expireIfDue(t, now)
 	accepted = t.lease == l

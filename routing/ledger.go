@@ -10,8 +10,8 @@ import (
 // Counts are the books of a hub. At every moment Accepted = Waiting + Leased + [Counts.Settled].
 type Counts struct {
 	Accepted uint64
-	// Now: Waiting includes tasks in a backoff.
-	Waiting, Leased uint64
+	// Now: Waiting includes tasks in a backoff, and the Blocked ones, which wait for inputs.
+	Waiting, Leased, Blocked uint64
 	// Settled so far. A task that is requeued from quarantine leaves it and is waiting again.
 	Done, Failed, Quarantined, Cancelled, Expired uint64
 	// Attempts is how many leases were given; Late how many outcomes came too late and were refused.
@@ -19,6 +19,7 @@ type Counts struct {
 	// Refused is how many submits were turned down.
 	Refused uint64
 	Spokes  int
+	Paused  bool // by [Hub.Pause]
 	// EventsDropped and EventPanics count what went wrong with [Options.OnEvent].
 	EventsDropped, EventPanics uint64
 }
@@ -91,6 +92,7 @@ func (l *ledger) move(t *task, to State) {
 // retire puts a settled task into the window.
 func (l *ledger) retire(t *task) {
 	t.in = nil
+	t.forgetInputs()
 	l.window.pushBack(t)
 	for l.window.size > l.keptSettled {
 		oldest := l.window.head

@@ -41,8 +41,8 @@ func (h *Hub) Requeue(id string) error {
 	again := &task{
 		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
 		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
-		submitted: t.submitted, deadline: t.deadline, timeout: t.timeout,
-		state: StateQuarantined,
+		submitted: t.submitted, deadline: t.deadline, extra: t.nextLife(),
+		state: StateQuarantined, level: t.level,
 	}
 	t.in = nil
 	h.records[id] = again
