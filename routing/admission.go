@@ -91,7 +91,7 @@ func (h *Hub) known(id, typeName string) (*task, error) {
 	if id == "" {
 		return nil, nil
 	}
-	t := h.records[id]
+	t := h.index.find(id)
 	if t != nil && t.lane.name != typeName {
 		return nil, &ConflictError{ID: id, Type: typeName, Known: t.lane.name}
 	}
