@@ -222,8 +222,6 @@ const (
 	behind
 )
 
-func newStray(in *incarnation) *stray { return &stray{in: in} }
-
 // leftBehind notes that nobody waits for it any more, but for the time that user code of its node may take to end.
 func (s *stray) leftBehind() {
 	if s.state.CompareAndSwap(running, behind) {

@@ -27,6 +27,7 @@ type agent struct {
 	handlers map[string]routing.Handler
 	spoke    *routing.Spoke
 	jobs     map[*job]struct{}
+	up       bool // its start is over: a failure isn't one of the start
 	closing  bool // takes nothing more
 	draining bool // tells the actor when the last job is done
 }
@@ -97,7 +98,7 @@ func (a *agent) make() {
 
 // goAside runs user code beside the actor. It counts as left behind if it outlives the incarnation.
 func (a *agent) goAside(run func()) {
-	j := &job{agent: a, stray: newStray(a.in)}
+	j := newJob(a, nil)
 	a.mu.Lock()
 	a.jobs[j] = struct{}{}
 	a.mu.Unlock()
@@ -117,6 +118,9 @@ func (a *agent) made(m *agentMade) {
 		return
 	}
 	a.in.ready()
+	a.mu.Lock()
+	a.up = true
+	a.mu.Unlock()
 }
 
 func (a *agent) join(code AgentCode) error {
@@ -159,14 +163,20 @@ func (a *agent) join(code AgentCode) error {
 
 // deliver takes a lease from the hub, on any goroutine.
 func (a *agent) deliver(l *routing.Lease) {
-	if !a.in.post(&agentLease{l}) {
+	a.mu.Lock()
+	up := a.up
+	a.mu.Unlock()
+	switch {
+	case up:
+		a.work(l)
+	case !a.in.post(&agentLease{l}): // it comes after the start
 		l.Settle(routing.Released(ErrShutdown))
 	}
 }
 
-// work begins a job.
+// work begins a job, on any goroutine.
 func (a *agent) work(l *routing.Lease) {
-	j := &job{agent: a, lease: l, stray: newStray(a.in)}
+	j := newJob(a, l)
 	a.mu.Lock()
 	closing := a.closing
 	if !closing {

@@ -1,10 +1,8 @@
 package actors
 
 import (
-	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mistersmith/mistersmith/routing"
@@ -14,12 +12,22 @@ import (
 type job struct {
 	agent *agent
 	lease *routing.Lease
-	stray *stray
+	stray stray
+	loses func(*routing.Lease) // job.beginPatience, bound once
+	life  stamp
 
-	life    stamp
-	limited atomic.Bool              // the lease has a time limit of its own
-	waits   atomic.Int32             // for so many things that have one
-	present atomic.Pointer[patience] // with the last handler that was begun
+	mu       sync.Mutex     // guards the rest
+	begun    *routing.Lease // the last one
+	handled  *routing.Lease // by a handler that hasn't returned and wasn't given up
+	lost     bool           // it was given up
+	patience *time.Timer    // runs since its lease was taken back; nil while that hasn't happened
+	waits    int            // its handler waits for so many things that have a time limit of their own
+}
+
+func newJob(a *agent, l *routing.Lease) *job {
+	j := &job{agent: a, lease: l, stray: stray{in: a.in}}
+	j.loses = j.beginPatience
+	return j
 }
 
 // run handles the lease, and goes on with the next one as long as the hub has one for the agent.
@@ -45,16 +53,14 @@ func (j *job) run() {
 func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	a := j.agent
 	handler := a.handlers[j.lease.Type()] // written before the first lease came
-	watch := &patience{job: j, lease: j.lease}
-	j.begin(watch)
+	j.begin(j.lease)
 	ctx := j.lease.Context(a.ctx)
-	unwatch := context.AfterFunc(ctx, watch.begin)
+	j.lease.OnRevoke(j.loses)
 
 	returned := false
 	defer func() {
 		value := recover()
-		unwatch()
-		lost = watch.end()
+		lost = j.end()
 		switch {
 		case lost || returned: // what a handler does that was given up, even to panic, changes nothing
 		case value != nil:
@@ -77,60 +83,59 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	}
 }
 
-// patience is what an agent has with a handler whose context has ended: its shutdown time. A handler that hasn't returned by then hangs, and
-// its agent is replaced. When the agent itself stops, its supervisor does the waiting.
-type patience struct {
-	job   *job
-	lease *routing.Lease
-
-	mu    sync.Mutex
-	timer *time.Timer
-	ended bool // the handler has returned
-	lost  bool // before that, the time was over
-}
-
-func (p *patience) begin() {
-	a := p.job.agent
-	if a.ctx.Err() != nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.ended && !p.lost {
-		p.timer = time.AfterFunc(a.in.node.patience(), p.lose)
-	}
+// begin is told of each lease before its handler runs.
+func (j *job) begin(l *routing.Lease) {
+	j.mu.Lock()
+	j.begun, j.handled, j.waits = l, l, 0
+	j.mu.Unlock()
+	l.Observe(j)
+	j.Progressed()
 }
 
 // end says that the handler has returned, and reports whether that was too late.
-func (p *patience) end() (lost bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = true
-	if p.timer != nil {
-		p.timer.Stop()
+func (j *job) end() (lost bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.handled = nil
+	if j.patience != nil {
+		j.patience.Stop()
+		j.patience = nil
 	}
-	return p.lost
+	return j.lost
 }
 
-func (p *patience) lose() {
-	if !p.giveUp() {
+// beginPatience is called when a lease was taken back: its handler has the agent's shutdown time to return. When the agent itself stops, its supervisor
+// does the waiting.
+func (j *job) beginPatience(l *routing.Lease) {
+	if j.agent.ctx.Err() != nil {
 		return
 	}
-	j := p.job
-	reason := fmt.Errorf("%w: task %s did not return within %s after its context had ended", ErrHung, p.lease.ID(), j.agent.in.node.patience())
-	p.lease.Settle(routing.Hung(reason))
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.handled == l {
+		j.patience = time.AfterFunc(j.agent.in.node.patience(), func() { j.lose(l) })
+	}
+}
+
+// lose gives up a handler that hasn't returned in its time. It hangs, and its agent is replaced.
+func (j *job) lose(l *routing.Lease) {
+	if !j.giveUp(l) {
+		return
+	}
+	reason := fmt.Errorf("%w: task %s did not return within %s after its context had ended", ErrHung, l.ID(), j.agent.in.node.patience())
+	l.Settle(routing.Hung(reason))
 	j.stray.abandoned(reason)
 	j.agent.in.fail(reason)
 }
 
-// giveUp says that the handler is lost, unless it has returned, or is lost already.
-func (p *patience) giveUp() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended || p.lost {
+// giveUp says that the handler of a lease is lost, unless it has returned, or is lost already.
+func (j *job) giveUp(l *routing.Lease) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.handled != l {
 		return false
 	}
-	p.lost = true
+	j.handled, j.lost = nil, true
 	return true
 }
 

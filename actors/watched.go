@@ -69,59 +69,58 @@ func (in *incarnation) silent(k EventKind, reason *HungError) uint64 {
 
 // ---- an agent's job
 
-// begin is told of each lease before its handler runs.
-func (j *job) begin(p *patience) {
-	j.limited.Store(p.lease.Limited())
-	j.waits.Store(0)
-	j.present.Store(p)
-	p.lease.Observe(j)
-	j.Progressed()
-}
-
 // Progressed implements routing.Observer.
 func (j *job) Progressed() { j.life.sign(j.agent.in.node.tree.watchman, j) }
 
 // Waits implements routing.Observer.
 func (j *job) Waits(waiting bool) {
-	if waiting {
-		j.waits.Add(1)
-		return
+	change := 1
+	if !waiting {
+		j.Progressed()
+		change = -1
 	}
-	j.Progressed()
-	j.waits.Add(-1)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.waits += change
 }
 
 func (j *job) atWork() (busy, judged bool) {
-	if j.present.Load().isOver() || !j.agent.in.isUp() {
+	if !j.agent.in.isUp() {
 		return false, false
 	}
-	return true, !j.limited.Load() && j.waits.Load() == 0
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.handled != nil, j.waits == 0 && !j.begun.Limited()
 }
 
-func (j *job) kindOfWork() (string, *detector.Pace) {
-	return "task " + j.present.Load().lease.Type(), nil
+func (j *job) kindOfWork() (string, *detector.Pace) { return "task " + j.last().Type(), nil }
+
+func (j *job) last() *routing.Lease {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.begun
 }
 
 func (j *job) liveness() Liveness { return j.agent.in.node.liveness() }
 
-func (j *job) suspected(reason *HungError) { j.silent(Suspected, reason) }
+func (j *job) suspected(reason *HungError) { j.silent(Suspected, reason, j.last()) }
 
 func (j *job) recovered() { j.agent.in.publish(Event{Kind: Recovered}) }
 
-func (j *job) silent(k EventKind, reason *HungError) uint64 {
-	reason.Task = j.present.Load().lease.ID()
+func (j *job) silent(k EventKind, reason *HungError, l *routing.Lease) uint64 {
+	reason.Task = l.ID()
 	return j.agent.in.silent(k, reason)
 }
 
 // hangs takes the lease from the handler and its agent from its supervisor: the task is charged with the hang, and tried again elsewhere. The handler's
 // context ends, and it has its agent's shutdown time to return before it is abandoned.
 func (j *job) hangs(reason *HungError, fails bool) {
-	p := j.present.Load()
-	if fails && !p.giveUp() {
+	l := j.last()
+	if fails && !j.giveUp(l) {
 		return
 	}
 	in := j.agent.in
-	seq := j.silent(Hung, reason)
+	seq := j.silent(Hung, reason, l)
 	if !fails {
 		return
 	}
@@ -131,13 +130,6 @@ func (j *job) hangs(reason *HungError, fails bool) {
 	}
 	in.node.ref.mu.Unlock()
 	j.agent.cancel(reason)
-	p.lease.Settle(routing.Hung(reason))
+	l.Settle(routing.Hung(reason))
 	in.fail(reason)
-}
-
-// isOver reports whether the handler has returned or was given up.
-func (p *patience) isOver() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ended || p.lost
 }

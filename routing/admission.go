@@ -29,20 +29,28 @@ type waiter struct {
 
 func (w *waiter) links() *node[*waiter] { return &w.node }
 
+// noOptions is a submission without options. Nobody writes to it.
+var noOptions submission
+
 // submit accepts a task, finds the one that is known by its id (fresh is false), or refuses.
 func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []SubmitOption) (_ *task, fresh bool, err error) {
-	var s submission
-	s.check(validName("task type", typeName))
-	for _, option := range opts {
-		option(&s)
+	s := &noOptions
+	if len(opts) > 0 {
+		s = &submission{}
+		for _, option := range opts {
+			option(s)
+		}
 	}
 	if len(s.faults) > 0 {
-		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, errors.Join(s.faults...))
+		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, errors.Join(append(s.faults, validName("task type", typeName))...))
 	}
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	t, fresh, w, err := h.admit(typeName, in, &s)
+	t, fresh, w, given, err := h.admit(&task{id: s.id, key: s.key, in: in}, typeName, s)
+	if given != nil {
+		given.deliver()
+	}
 	if w == nil {
 		return t, fresh, err
 	}
@@ -54,19 +62,19 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	return h.awaitAdmission(ctx, w)
 }
 
-// admit is submit as far as it needs no waiting; it returns a waiter if it does.
-func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool, w *waiter, err error) {
+// admit is submit as far as it needs no waiting; it returns a waiter if it does. If a spoke is free for the task, it comes with its first
+// lease, which is to be delivered.
+func (h *Hub) admit(t *task, typeName string, s *submission) (_ *task, fresh bool, w *waiter, given *Lease, err error) {
 	h.mu.Lock()
 	defer h.unlock()
 	now := h.clock.now()
 	known, err := h.known(s.id, typeName)
 	if known != nil || err != nil {
-		return known, false, nil, err
+		return known, false, nil, nil, err
 	}
-	t, err = h.prepare(typeName, in, s, now)
-	if err != nil {
+	if err := h.prepare(t, typeName, s, now); err != nil {
 		h.books.Refused++
-		return nil, false, nil, err
+		return nil, false, nil, nil, err
 	}
 	full := h.fullGate(t.lane)
 	switch {
@@ -74,46 +82,58 @@ func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool
 		t.lane.gate.used++
 		h.gate.used++
 		h.accept(t, now)
-		return t, true, nil, nil
+		return t, true, nil, h.start(t, now), nil
 	case s.wait:
-		return nil, false, h.standInLine(t), nil
+		return nil, false, h.standInLine(t), nil, nil
 	}
 	h.books.Refused++
-	return nil, false, nil, h.queueFull(t.lane, full)
+	return nil, false, nil, nil, h.queueFull(t.lane, full)
 }
 
 // known finds the task of an id, if the hub remembers one.
 func (h *Hub) known(id, typeName string) (*task, error) {
-	t := h.records[id]
+	if id == "" {
+		return nil, nil
+	}
+	t := h.index.find(id)
 	if t != nil && t.lane.name != typeName {
 		return nil, &ConflictError{ID: id, Type: typeName, Known: t.lane.name}
 	}
 	return t, nil
 }
 
-// prepare makes the record of a new task, or refuses it for good.
-func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task, error) {
+// prepare completes the record of a new task, or refuses it for good.
+func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error {
 	if h.closed != nil {
-		return nil, h.closed
+		return h.closed
 	}
 	lane := h.lanes[typeName]
 	if lane == nil {
-		return nil, &UnknownTypeError{Type: typeName}
+		if err := validName("task type", typeName); err != nil {
+			return fmt.Errorf("submit task of type %q: %w", typeName, err)
+		}
+		return &UnknownTypeError{Type: typeName}
 	}
-	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: uint16(h.options.MaxAttempts), timeout: int64(h.options.AttemptTimeout)}
+	t.lane, t.maxAttempts, t.level = lane, lane.maxAttempts, levelOf(s.priority, false)
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}
 	if s.timeout > 0 {
-		t.timeout = int64(min(s.timeout, forever))
+		t.more().timeout = int64(min(s.timeout, forever))
 	}
-	if !s.deadline.IsZero() {
+	if s.backoff != nil {
+		t.more().backoff = s.backoff
+	}
+	switch {
+	case !s.deadline.IsZero():
 		t.deadline = h.clock.from(s.deadline)
 		if t.deadline <= now {
-			return nil, fmt.Errorf("submit task of type %q: %w", typeName, ErrExpired)
+			return fmt.Errorf("submit task of type %q: %w", typeName, ErrExpired)
 		}
+	case lane.lifetime > 0:
+		t.deadline = now + int64(lane.lifetime)
 	}
-	return t, nil
+	return h.resolve(s.inputs, t)
 }
 
 // accept enters a task that has its places.
@@ -121,7 +141,27 @@ func (h *Hub) accept(t *task, now int64) {
 	t.submitted = now
 	h.record(t)
 	h.emit(Event{Kind: EventSubmitted}, t, now)
-	h.enqueue(t, false)
+}
+
+// enter lets an accepted task wait: for its inputs, or for a spoke.
+func (h *Hub) enter(t *task, now int64) {
+	if !h.awaitInputs(t) {
+		h.enqueue(t, false)
+	}
+	h.settleDoomed(now)
+}
+
+// start leases a task that was just accepted to a spoke, if one is free and no other task of its type is before it; else it waits.
+func (h *Hub) start(t *task, now int64) *Lease {
+	l := t.lane
+	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 || h.stopped(l) || t.extra != nil && len(t.extra.inputs) > 0 {
+		h.enter(t, now)
+		return nil
+	}
+	s := h.pick(t).spoke
+	given := h.lease(t, s, now)
+	h.reseat(s)
+	return given
 }
 
 // fullGate returns the gate that a task of this lane cannot pass now, or nil.
@@ -231,6 +271,7 @@ func (h *Hub) admitWaiting(now int64) {
 		h.gate.used++
 		w.fresh = true
 		h.accept(t, now)
+		h.enter(t, now)
 		h.answer(w, t, nil)
 	}
 }

@@ -7,17 +7,37 @@ import (
 
 type leaseKey struct{}
 
-// jobContext is the context of one attempt: a cancellable context of the standard library, which knows its lease.
-type jobContext struct {
-	context.Context
-	lease *Lease
+// jobContext is a lease as the context of its attempt. Most handlers never look whether their context has ended; so the cancellable
+// context of the standard library that says so is made only when somebody asks.
+type jobContext Lease
+
+func (c *jobContext) Deadline() (time.Time, bool) {
+	end, cause := (*Lease)(c).ends()
+	deadline, ok := c.parent.Deadline()
+	if cause != nil && (!ok || end.Before(deadline)) {
+		return end, true
+	}
+	return deadline, ok
 }
 
-func (c jobContext) Value(key any) any {
-	if key == (leaseKey{}) {
-		return c.lease
+func (c *jobContext) Done() <-chan struct{} { return (*Lease)(c).made().Done() }
+
+func (c *jobContext) Err() error {
+	if made := (*Lease)(c).ended(); made != nil {
+		return made.Err()
 	}
-	return c.Context.Value(key)
+	return nil
+}
+
+// Value also answers the standard library, which finds the cause of an end by a key of its own: that only the context that was made knows.
+func (c *jobContext) Value(key any) any {
+	if key == (leaseKey{}) {
+		return (*Lease)(c)
+	}
+	if made := (*Lease)(c).ended(); made != nil {
+		return made.Value(key)
+	}
+	return c.parent.Value(key)
 }
 
 // FromContext tells a handler which task it works on. It is false outside of a task.
@@ -29,68 +49,67 @@ func FromContext(ctx context.Context) (TaskInfo, bool) {
 	return lease.Info(), true
 }
 
-// Progress reports how far the task is; the submitter reads the latest value with [Handle.Progress]. Outside of a task, and
-// from an attempt whose lease is gone, it does nothing.
-func Progress(ctx context.Context, value any) {
-	if lease, ok := ctx.Value(leaseKey{}).(*Lease); ok {
-		lease.hub.reportProgress(lease, value)
-		lease.beat()
-	}
-}
-
-// Beat is a sign of life without anything to report: whoever watches over the task's agent knows that its handler gets on. It costs some
-// nanoseconds, so a long computation may call it in its loop. Outside of a task it does nothing.
-func Beat(ctx context.Context) {
-	if lease, ok := ctx.Value(leaseKey{}).(*Lease); ok {
-		lease.beat()
-	}
-}
-
-// Waiting says that the handler waits from now on for something that has a time limit of its own, until it calls done: meanwhile nobody
-// expects progress of it. Outside of a task it does nothing.
-func Waiting(ctx context.Context) (done func()) {
-	lease, ok := ctx.Value(leaseKey{}).(*Lease)
-	if !ok || lease.observer == nil {
-		return func() {}
-	}
-	lease.observer.Waits(true)
-	return func() { lease.observer.Waits(false) }
-}
-
-// Observer is what a spoke may watch a handler with. Its methods are called on the goroutines of the handler, and must be quick.
-type Observer interface {
-	Progressed()        // a sign of life: Progress or Beat was called
-	Waits(waiting bool) // the handler begins, or ends, to wait for something with a time limit of its own; such waits may overlap
-}
-
-// Observe makes o hear of what the handler does. Call it before Context, if at all.
-func (l *Lease) Observe(o Observer) { l.observer = o }
-
-func (l *Lease) beat() {
-	if l.observer != nil {
-		l.observer.Progressed()
-	}
-}
-
 // Context returns the context for running the task, with the values and the cancellation of parent. It ends, with a cause
 // ([ErrExpired], [ErrAttemptTimeout], [ErrRevoked], or what the canceller gave), as soon as the result would not count any more, and
 // with context.Canceled once the lease is settled. Call it at most once.
 func (l *Lease) Context(parent context.Context) context.Context {
-	ctx, cancel := context.WithCancelCause(parent)
+	l.ctxMu.Lock()
+	l.parent = parent
+	l.ctxMu.Unlock()
+	return (*jobContext)(l)
+}
+
+// OnRevoke has f called once if the lease is taken back before it is settled, on the goroutine that takes it; f must not block. If that has
+// happened already, f is called now. Call it at most once.
+func (l *Lease) OnRevoke(f func(*Lease)) {
+	l.ctxMu.Lock()
+	gone := l.gone != nil
+	if !gone {
+		l.onRevoke = f
+	}
+	l.ctxMu.Unlock()
+	if gone {
+		f(l)
+	}
+}
+
+// ended returns the context that was made, or makes it if there is an end to tell of; nil if nobody has asked and there is none.
+func (l *Lease) ended() context.Context {
+	l.ctxMu.Lock()
+	made, over := l.ctx, l.gone != nil
+	l.ctxMu.Unlock()
+	switch {
+	case made != nil:
+		return made
+	case over, l.parent.Err() != nil:
+		return l.made()
+	}
+	if end, cause := l.ends(); cause != nil && !time.Now().Before(end) {
+		return l.made()
+	}
+	return nil
+}
+
+// made returns the context of the standard library behind the lease's.
+func (l *Lease) made() context.Context {
+	l.ctxMu.Lock()
+	defer l.ctxMu.Unlock()
+	if l.ctx != nil {
+		return l.ctx
+	}
+	ctx, cancel := context.WithCancelCause(l.parent)
 	release := (func(error))(cancel)
-	if end, cause := l.ends(); cause != nil {
+	if end, cause := l.ends(); cause != nil && l.gone != context.Canceled {
 		var stop context.CancelFunc
 		ctx, stop = context.WithDeadlineCause(ctx, end, cause)
 		release = func(err error) { cancel(err); stop() }
 	}
-	l.ctxMu.Lock()
-	gone := l.gone
-	l.cancel = release
-	l.ctxMu.Unlock()
-	if gone != nil {
-		release(gone)
+	l.ctx, l.cancel = ctx, release
+	if l.gone != nil {
+		release(l.gone) // nobody hears of this end but those who have the context, which the caller is about to get
+		l.cancel = nil
 	}
-	return jobContext{Context: ctx, lease: l}
+	return ctx
 }
 
 // ends returns when the attempt must be over, and why; the cause is nil if there is no limit.
@@ -106,30 +125,35 @@ func (l *Lease) ends() (time.Time, error) {
 	}
 }
 
-// endContext ends the attempt's context, once; the first cause stays. The hub's mutex must not be held.
-func (l *Lease) endContext(cause error) {
+// revoke ends the attempt's context because the lease was taken back. The hub's mutex must not be held.
+func (l *Lease) revoke(cause error) {
 	l.ctxMu.Lock()
-	cancel := l.cancel
-	if l.gone != nil {
-		cancel = nil
-	} else {
+	first := l.gone == nil
+	if first {
 		l.gone = cause
 	}
+	cancel, tell := l.cancel, l.onRevoke
+	l.onRevoke = nil
 	l.ctxMu.Unlock()
-	if cause == ErrExpired || cause == ErrAttemptTimeout {
-		return // the context has a timer for that, and ends with the right Err by it
+	if !first {
+		return
 	}
-	if cancel != nil {
+	if cancel != nil && cause != ErrExpired && cause != ErrAttemptTimeout { // for those it has a timer, and ends with the right Err by it
 		cancel(cause)
+	}
+	if tell != nil {
+		tell(l)
 	}
 }
 
 // releaseContext frees what the context of a returned lease holds.
 func (l *Lease) releaseContext() {
-	l.endContext(context.Canceled)
 	l.ctxMu.Lock()
+	if l.gone == nil {
+		l.gone = context.Canceled
+	}
 	cancel := l.cancel
-	l.cancel = nil
+	l.cancel, l.onRevoke = nil, nil
 	l.ctxMu.Unlock()
 	if cancel != nil {
 		cancel(context.Canceled)

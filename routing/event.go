@@ -3,6 +3,7 @@ package routing
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,9 +27,12 @@ const (
 	EventBalancerFault
 	// EventClosed: the hub was closed; what was unsettled was cancelled before.
 	EventClosed
+	// EventPaused and EventResumed: of a type, of a spoke, or, with neither, of the hub.
+	EventPaused
+	EventResumed
 )
 
-var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed"}
+var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed", "paused", "resumed"}
 
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) {
@@ -61,6 +65,9 @@ func (e Event) String() string {
 	if e.Task != "" {
 		s += fmt.Sprintf(" %s/%s", e.Type, e.Task)
 	}
+	if e.Task == "" && e.Type != "" {
+		s += " " + e.Type
+	}
 	if e.Kind == EventSettled {
 		s += " " + e.State.String()
 	}
@@ -84,7 +91,9 @@ const (
 
 // eventFeed hands events to the callback, in order, one at a time, outside of the hub's lock.
 type eventFeed struct {
-	call func(Event)
+	call      func(Event)
+	listening func() bool // may be nil
+	pending   atomic.Bool // something is queued
 
 	mu      sync.Mutex // guards the rest; taken after the hub's mutex, never before it
 	queue   []Event
@@ -107,10 +116,14 @@ func (f *eventFeed) add(e Event) {
 		f.dropped += uint64(drop)
 	}
 	f.queue = append(f.queue, e)
+	f.pending.Store(true)
 }
 
 // flush hands out what is queued, unless somebody else is doing that: up to a limit itself, the rest on a goroutine.
 func (f *eventFeed) flush(limit int) {
+	if !f.pending.Load() {
+		return
+	}
 	f.mu.Lock()
 	if f.feeding || len(f.queue) == 0 {
 		f.mu.Unlock()
@@ -155,6 +168,7 @@ func (f *eventFeed) take(emptied []Event) []Event {
 	if emptied != nil {
 		f.spare = emptied[:0]
 	}
+	f.pending.Store(false)
 	if len(f.queue) == 0 {
 		f.feeding = false
 		return nil

@@ -15,7 +15,7 @@ type Handle[Out any] struct {
 }
 
 // ID returns the task's id.
-func (h *Handle[Out]) ID() string { return h.task.id }
+func (h *Handle[Out]) ID() string { return h.hub.index.id(h.task) }
 
 // Done returns a channel that is closed when the task is settled.
 func (h *Handle[Out]) Done() <-chan struct{} { return h.hub.settledChannel(h.task) }
@@ -23,6 +23,9 @@ func (h *Handle[Out]) Done() <-chan struct{} { return h.hub.settledChannel(h.tas
 // Await waits until the task is settled and returns its result, or a [*TaskError]. When ctx ends first it returns the cause of
 // ctx, and the task goes on.
 func (h *Handle[Out]) Await(ctx context.Context) (Out, error) {
+	if h.task.over.Load() {
+		return h.result()
+	}
 	done := h.Done()
 	select {
 	case <-done:
@@ -53,21 +56,22 @@ func (h *Handle[Out]) Status() State {
 func (h *Handle[Out]) Progress() any {
 	h.hub.mu.Lock()
 	defer h.hub.mu.Unlock()
-	return h.task.progress
+	return h.task.progress()
 }
 
 // result returns the outcome of a settled task.
-func (h *Handle[Out]) result() (Out, error) {
-	h.hub.mu.Lock()
-	out, err := h.task.out, h.task.err
-	h.hub.mu.Unlock()
+func (h *Handle[Out]) result() (Out, error) { return resultOf[Out](h.hub, h.task) }
+
+// resultOf returns the outcome of a settled task, which doesn't change any more.
+func resultOf[Out any](h *Hub, t *task) (Out, error) {
+	out, err := t.out, t.err
 	if err != nil {
 		var zero Out
 		return zero, err
 	}
 	value, ok := as[Out](out)
 	if !ok {
-		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.task.id, h.task.lane.name, out, reflect.TypeFor[Out]())
+		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.index.id(t), t.lane.name, out, reflect.TypeFor[Out]())
 	}
 	return value, nil
 }

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"context"
 	"math"
 	"sync"
 	"time"
@@ -20,15 +21,18 @@ type Lease struct {
 	node[*Lease]      // leases of the spoke; guarded by the hub's mutex
 	returned     bool // the spoke has settled it; guarded by the hub's mutex
 
-	ctxMu  sync.Mutex // guards cancel and gone; not held while calling cancel
-	cancel func(cause error)
-	gone   error
+	parent   context.Context // of the attempt's; set before anybody has that
+	ctxMu    sync.Mutex      // guards the rest; not held while calling onRevoke, or cancel once the context is known
+	ctx      context.Context // behind the attempt's, once it was needed
+	cancel   func(cause error)
+	onRevoke func(*Lease)
+	gone     error // the lease was revoked, or returned
 }
 
 func (l *Lease) links() *node[*Lease] { return &l.node }
 
 // ID returns the task's id.
-func (l *Lease) ID() string { return l.task.id }
+func (l *Lease) ID() string { return l.hub.index.id(l.task) }
 
 // Type returns the name of the task's type.
 func (l *Lease) Type() string { return l.task.lane.name }
@@ -73,6 +77,7 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 	l.returned = true
 	if !s.left {
 		s.leases.remove(l)
+		s.wakeDrain()
 	}
 	h.expireIfDue(t, now)
 	accepted = t.lease == l

@@ -41,11 +41,11 @@ func (h *Hub) Requeue(id string) error {
 	again := &task{
 		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
 		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
-		submitted: t.submitted, deadline: t.deadline, timeout: t.timeout,
-		state: StateQuarantined,
+		submitted: t.submitted, deadline: t.deadline, extra: t.nextLife(),
+		state: StateQuarantined, level: t.level,
 	}
 	t.in = nil
-	h.records[id] = again
+	h.index.put(again)
 	h.move(again, StateWaiting)
 	again.lane.gate.used++
 	h.gate.used++
@@ -68,7 +68,7 @@ func (h *Hub) Discard(id string) error {
 }
 
 func (h *Hub) inQuarantine(id string) (*task, error) {
-	t := h.records[id]
+	t := h.index.find(id)
 	if t == nil || t.state != StateQuarantined || t.place != aside {
 		return nil, ErrNotQuarantined
 	}

@@ -5,11 +5,16 @@ import (
 	"time"
 )
 
-// SubmitOption is an option of a submit: [ID], [Key], [Deadline], [Timeout], [MaxAttempts], [Wait].
+// SubmitOption is an option of a submit: [ID], [Key], [Priority], [Deadline], [Timeout], [MaxAttempts],
+// [RetryBackoff], [After], [Wait].
 type SubmitOption func(*submission)
 
 type submission struct {
 	id, key     string
+	priority    int8
+	hasPriority bool
+	backoff     *Backoff
+	inputs      []named
 	deadline    time.Time
 	timeout     time.Duration
 	maxAttempts int
@@ -47,7 +52,7 @@ func Deadline(at time.Time) SubmitOption {
 	}
 }
 
-// Timeout limits each attempt; it replaces [Options.AttemptTimeout]. An attempt that outlives it is charged to the task.
+// Timeout limits each attempt; it replaces that of the type, see [TypeOptions] and [Options.AttemptTimeout]. An attempt that outlives it is charged to the task.
 func Timeout(d time.Duration) SubmitOption {
 	return func(s *submission) {
 		s.timeout = d
@@ -63,6 +68,17 @@ func MaxAttempts(n int) SubmitOption {
 		s.maxAttempts = n
 		if n < 1 || n > maxTries {
 			s.check(fmt.Errorf("max attempts is %d: it must be 1 to %d", n, maxTries))
+		}
+	}
+}
+
+// RetryBackoff is the delay after an attempt that was charged; it replaces [Options.RetryBackoff].
+func RetryBackoff(b Backoff) SubmitOption {
+	return func(s *submission) {
+		b = b.withDefaults()
+		s.backoff = &b
+		if err := b.faults(); err != nil {
+			s.check(fmt.Errorf("retry backoff: %w", err))
 		}
 	}
 }

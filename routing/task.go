@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,7 @@ func (s State) Settled() bool { return s >= StateDone }
 // TaskInfo is what is known of a task when it is leased.
 type TaskInfo struct {
 	ID, Type, Key string
+	Priority      int
 	// Attempt is the number of this lease, from 1; it grows with every lease, the uncharged ones too.
 	Attempt int
 	// IdempotencyKey is the same for all attempts of the task: hand it to services that can tell a repetition.
@@ -86,6 +88,9 @@ type TaskSnapshot struct {
 	Attempts  []Attempt
 	Forgotten int
 	Progress  any
+	// Inputs are the ids of the tasks that it needs, see [After]; Pending is how many of them it still waits for.
+	Inputs  []string
+	Pending int
 	// Err is the task's [*TaskError] if it is settled without a result.
 	Err error
 }
@@ -101,6 +106,7 @@ const (
 	queued        // in its lane, ready
 	held          // ready, but only its last spoke is free: waits a while for another
 	delayed       // not ready: waits in the schedule for its backoff
+	blocked       // not ready: waits for its inputs
 	aside         // in quarantine
 )
 
@@ -110,20 +116,20 @@ type task struct {
 	lane    *lane
 	seq     uint64 // order of acceptance
 
-	in       any // dropped when settled, but not in quarantine
-	out      any
-	err      error
-	progress any
-	done     chan struct{} // made by the first who waits
+	in    any // dropped when settled, but not in quarantine
+	out   any
+	err   *TaskError    // if it is settled without a result
+	done  chan struct{} // made by the first who waits
+	extra *extra        // nil for most
 
 	lease    *Lease // the current one
 	attempts []Attempt
 	avoid    string // path of the spoke that had the last charged attempt
 
 	// Times are nanoseconds of the hub's clock; 0 is none.
-	submitted, deadline, timeout int64
-	readyAt                      int64 // end of a delay or a hold
-	due                          int64 // when the schedule looks at it next
+	submitted, deadline int64
+	readyAt             int64 // end of a delay or a hold
+	due                 int64 // when the schedule looks at it next
 
 	node[*task]       // queue, hold, window of settled or quarantine
 	scheduled   int32 // position in the schedule
@@ -134,6 +140,8 @@ type task struct {
 	maxAttempts uint16
 	state       State
 	place       place
+	level       uint8       // of its lane's queue
+	over        atomic.Bool // it is settled; out and err can be read without the lock
 }
 
 func (t *task) links() *node[*task]     { return &t.node }

@@ -56,6 +56,9 @@ func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...Subm
 		var zero Out
 		return zero, err
 	}
+	if handle.task.over.Load() {
+		return handle.result()
+	}
 	select {
 	case <-handle.Done():
 	case <-ctx.Done():

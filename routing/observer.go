@@ -1,0 +1,37 @@
+package routing
+
+import "context"
+
+// Beat is a sign of life without anything to report: whoever watches over the task's agent knows that its handler gets on. It costs some
+// nanoseconds, so a long computation may call it in its loop. Outside of a task it does nothing.
+func Beat(ctx context.Context) {
+	if lease, ok := ctx.Value(leaseKey{}).(*Lease); ok {
+		lease.beat()
+	}
+}
+
+// Waiting says that the handler waits from now on for something that has a time limit of its own, until it calls done: meanwhile nobody
+// expects progress of it. Outside of a task it does nothing.
+func Waiting(ctx context.Context) (done func()) {
+	lease, ok := ctx.Value(leaseKey{}).(*Lease)
+	if !ok || lease.observer == nil {
+		return func() {}
+	}
+	lease.observer.Waits(true)
+	return func() { lease.observer.Waits(false) }
+}
+
+// Observer is what a spoke may watch a handler with. Its methods are called on the goroutines of the handler, and must be quick.
+type Observer interface {
+	Progressed()        // a sign of life: Progress or Beat was called
+	Waits(waiting bool) // the handler begins, or ends, to wait for something with a time limit of its own; such waits may overlap
+}
+
+// Observe makes o hear of what the handler does. Call it before Context, if at all.
+func (l *Lease) Observe(o Observer) { l.observer = o }
+
+func (l *Lease) beat() {
+	if l.observer != nil {
+		l.observer.Progressed()
+	}
+}
