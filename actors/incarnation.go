@@ -60,7 +60,7 @@ type incarnation struct {
 	// ---- guarded by node.ref.mu
 	body      body                 // set before it is spawned
 	invoker   actor.MessageInvoker // set when it is
-	cause     uint64               // event that led to its start, and then to its stop
+	cause     uint64               // event that led to its start, then to its stop, at last that of its end; 0 while it is up
 	phase     phase
 	scheduled bool // somebody runs it, or is about to
 	lent      bool // that is the sequence that starts it
@@ -432,6 +432,7 @@ func (in *incarnation) ready() {
 	}
 	in.phase, in.wasUp = up, true
 	in.publish(Event{Kind: Started, Cause: in.cause, Delay: in.node.recovered()})
+	in.cause = 0
 	if in.upped != nil {
 		close(in.upped)
 	}
@@ -495,12 +496,13 @@ func (in *incarnation) stop(cause uint64) *incarnation {
 }
 
 // quit is a supervisor's own end, after its children. A final one isn't restarted, whatever its restart type.
-func (in *incarnation) quit(o outcome, final bool) {
+func (in *incarnation) quit(o outcome, final bool, cause uint64) {
 	r := &in.node.ref
 	r.mu.Lock()
 	if in.phase == stopping {
 		in.todo |= toFinish
 	} else if in.phase != ended {
+		in.cause = cause
 		if final {
 			in.decided = &exitNotice{who: in, directive: actor.StopDirective}
 		}
@@ -673,6 +675,7 @@ func (in *incarnation) end() {
 	var seq uint64
 	if in.wasUp {
 		seq = in.publish(Event{Kind: Exited, Cause: in.cause, Class: in.outcome.class, Err: in.outcome.err, Message: in.message})
+		in.cause = seq
 	}
 	n.ended(in, seq)
 	if in.upped != nil && !in.wasUp {
@@ -680,6 +683,15 @@ func (in *incarnation) end() {
 	}
 	if in.gone != nil {
 		close(in.gone)
+	}
+}
+
+// blame notes what is about to end the incarnation.
+func (in *incarnation) blame(cause uint64) {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	if in.phase != ended && !in.ordered {
+		in.cause = cause
 	}
 }
 
@@ -700,7 +712,7 @@ func (in *incarnation) returned() {
 	}
 	if in.abandoned || in.late != nil {
 		in.abandoned = false
-		e := Event{Kind: Returned}
+		e := Event{Kind: Returned, Cause: in.cause}
 		if in.late != nil {
 			e.Err, e.Message = in.late.err, in.late.message
 		}
