@@ -154,8 +154,9 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 func (t *Tree) openHub(root *nodeSpec) error {
 	o := t.options.hub
 	users := o.OnEvent
+	causes := taskCauses{tree: t}
 	o.OnEvent = func(e routing.Event) {
-		t.publish(Event{Kind: TaskChanged, Path: e.Spoke.Path, Node: KindAgent, Incarnation: e.Spoke.Incarnation, Err: e.Err, Task: &e})
+		causes.publish(e)
 		if users != nil {
 			users(e)
 		}
