@@ -116,16 +116,20 @@ func (t *Tree) watchLeftovers(now time.Time) {
 func (t *Tree) abandonOverdue() {
 	l := &t.leftovers
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	now := time.Now()
+	var overdue []*incarnation
 	for key, e := range l.left {
 		if !e.due.IsZero() && !now.Before(e.due) {
 			e.due = time.Time{}
 			l.left[key] = e
-			e.in.publish(Event{Kind: Abandoned})
+			overdue = append(overdue, e.in)
 		}
 	}
 	t.watchLeftovers(now)
+	l.mu.Unlock()
+	for _, in := range overdue {
+		in.publish(Event{Kind: Abandoned, Cause: in.causeNow()})
+	}
 }
 
 // stopWatching is called when the tree ends: nothing more is abandoned.
@@ -236,7 +240,7 @@ func (s *stray) leftBehind() {
 func (s *stray) abandoned(reason error) {
 	if s.state.CompareAndSwap(running, behind) {
 		s.in.node.tree.leave(s, s.in, 0, false)
-		s.in.publish(Event{Kind: Abandoned, Err: reason})
+		s.in.publish(Event{Kind: Abandoned, Cause: s.in.causeNow(), Err: reason})
 		if s.state.Load() == back {
 			s.in.node.tree.cameBack(s)
 		}
@@ -245,6 +249,6 @@ func (s *stray) abandoned(reason error) {
 
 func (s *stray) returned() {
 	if s.state.Swap(back) == behind && s.in.node.tree.cameBack(s) {
-		s.in.publish(Event{Kind: Returned})
+		s.in.publish(Event{Kind: Returned, Cause: s.in.causeNow()})
 	}
 }

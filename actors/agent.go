@@ -19,6 +19,8 @@ type agent struct {
 	ctx    context.Context // of everything the agent runs
 	cancel context.CancelCauseFunc
 
+	startedFor uint64 // the event that led to its start
+
 	// ---- the actor's own
 	code AgentCode
 
@@ -35,7 +37,7 @@ type agent struct {
 var _ body = (*agent)(nil)
 
 func newAgent(in *incarnation) *agent {
-	a := &agent{in: in, spec: in.node.spec().agent, jobs: make(map[*job]struct{})}
+	a := &agent{in: in, spec: in.node.spec().agent, startedFor: in.causeNow(), jobs: make(map[*job]struct{})}
 	ctx, cancel := context.WithCancelCause(in.node.tree.context)
 	a.ctx, a.cancel = context.WithValue(ctx, nodeKey{}, in.node), cancel
 	return a

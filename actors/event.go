@@ -13,7 +13,7 @@ import (
 type Event struct {
 	Seq         uint64    // 1, 2, 3 … within the tree
 	Time        time.Time // when it was published
-	Cause       uint64    // Seq of the event that led to this one; 0 when there is none
+	Cause       uint64    // Seq of the event that led to this one; 0 when there is none. See Consequences
 	Kind        EventKind
 	Path        string // of the node
 	Node        Kind   // of the node

@@ -64,7 +64,7 @@ type incarnation struct {
 	body      body                 // set before it is spawned
 	invoker   actor.MessageInvoker // set when it is
 	pid       *actor.PID           // name@number; set with the invoker
-	cause     uint64               // event that led to its start, and then to its stop
+	cause     uint64               // event that led to its start, then to its stop, at last that of its end; 0 while it is up
 	phase     phase
 	scheduled bool // somebody runs it, or is about to
 	lent      bool // that is the sequence that starts it
@@ -485,6 +485,7 @@ func (in *incarnation) ready() {
 	}
 	in.phase, in.wasUp = up, true
 	in.publish(Event{Kind: Started, Cause: in.cause, Delay: in.node.recovered()})
+	in.cause = 0
 	if in.upped != nil {
 		close(in.upped)
 	}
@@ -548,12 +549,13 @@ func (in *incarnation) stop(cause uint64) *incarnation {
 }
 
 // quit is a supervisor's own end, after its children. A final one isn't restarted, whatever its restart type.
-func (in *incarnation) quit(o outcome, final bool) {
+func (in *incarnation) quit(o outcome, final bool, cause uint64) {
 	r := &in.node.ref
 	r.mu.Lock()
 	if in.phase == stopping {
 		in.todo |= toFinish
 	} else if in.phase != ended {
+		in.cause = cause
 		if final {
 			in.decided = &exitNotice{who: in, directive: actor.StopDirective}
 		}
@@ -733,6 +735,7 @@ func (in *incarnation) end() {
 	var seq uint64
 	if in.wasUp {
 		seq = in.publish(Event{Kind: Exited, Cause: in.cause, Class: in.outcome.class, Err: in.outcome.err, Message: in.message})
+		in.cause = seq
 	}
 	n.ended(in, seq)
 	if in.upped != nil && !in.wasUp {
@@ -740,6 +743,15 @@ func (in *incarnation) end() {
 	}
 	if in.gone != nil {
 		close(in.gone)
+	}
+}
+
+// blame notes what is about to end the incarnation.
+func (in *incarnation) blame(cause uint64) {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	if in.phase != ended && !in.ordered {
+		in.cause = cause
 	}
 }
 
@@ -759,7 +771,7 @@ func (in *incarnation) returned() {
 		last.abandoned = false
 	}
 	if abandoned || in.late != nil {
-		e := Event{Kind: Returned}
+		e := Event{Kind: Returned, Cause: in.cause}
 		if in.late != nil {
 			e.Err, e.Message = in.late.err, in.late.message
 		}

@@ -60,7 +60,7 @@ type Failure struct {
 	Incarnation uint64
 	Class       Class
 	Err         error
-	Event       uint64 // Seq of the event that told of it
+	Event       uint64 // Seq of the event that told of it: what came of it is told by Consequences
 }
 
 // exitRecord is how the incarnation before the present one ended.

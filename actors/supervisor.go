@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -40,6 +41,7 @@ type supervisor struct {
 	running  atomic.Pointer[sequence] // being carried out; nil when none is
 	orphaned atomic.Bool              // fenced off because its own supervisor was killed
 	closed   bool                     // it has quit
+	why      uint64                   // the last event with which it told of a failure; that is why it ends, if it does
 }
 
 var (
@@ -137,7 +139,7 @@ func (s *supervisor) exited(n *node, number uint64, d actor.Directive) {
 	last := n.lastExit
 	n.ref.mu.Unlock()
 	if last.incarnation == number {
-		s.step(supervise.Exit{ID: n.spec().id, Incarnation: number, Outcome: last.outcome.machine(), Directive: d})
+		s.step(supervise.Exit{ID: n.spec().id, Incarnation: number, Outcome: last.outcome.machine(), Directive: d, Cause: last.seq})
 	}
 }
 
@@ -211,8 +213,9 @@ func (s *supervisor) fenced() {
 	if len(targets) == 0 {
 		return
 	}
+	cause := s.in.causeNow() // its end
 	if s.orphaned.Load() {
-		q := newSequence(s.in, 0, s.in.causeNow())
+		q := newSequence(s.in, 0, cause)
 		if s.in.node.spec().supervisor.template != nil {
 			q.stopTogether(targets)
 		} else {
@@ -225,6 +228,7 @@ func (s *supervisor) fenced() {
 		if sub, ok := t.in.bodyNow().(*supervisor); ok {
 			sub.orphaned.Store(true)
 		}
+		t.in.blame(cause)
 		t.in.fence(outcome{Killed, fmt.Errorf("%w with its supervisor", ErrKilled)}, false)
 	}
 }
@@ -262,7 +266,7 @@ func (s *supervisor) carryOut(a supervise.Action) {
 	}
 	switch a := a.(type) {
 	case supervise.Stop:
-		q := s.begin(a.Sequence, a.For)
+		q := s.begin(a.Sequence, cmp.Or(a.Cause, s.cause(a.For)))
 		if a.Together {
 			q.stopTogether(s.targets(a.Targets))
 		} else {
@@ -270,7 +274,7 @@ func (s *supervisor) carryOut(a supervise.Action) {
 			s.in.errand = q
 		}
 	case supervise.Start:
-		q := s.begin(a.Sequence, a.For)
+		q := s.begin(a.Sequence, s.cause(a.For))
 		q.starts = s.prepared(a.Children)
 		s.in.errand = q
 	case supervise.Abort:
@@ -329,8 +333,8 @@ func (s *supervisor) annotate(c *supervise.Status) {
 	}
 }
 
-func (s *supervisor) begin(id uint64, cause string) *sequence {
-	q := newSequence(s.in, id, s.cause(cause))
+func (s *supervisor) begin(id, cause uint64) *sequence {
+	q := newSequence(s.in, id, cause)
 	s.running.Store(q)
 	return q
 }
@@ -378,6 +382,7 @@ func (s *supervisor) report(r supervise.Report) {
 	if e.Kind == Failed {
 		n.failedSeq = seq
 	}
+	s.why = seq
 }
 
 // targets looks the machine's targets up.
@@ -424,5 +429,5 @@ func (s *supervisor) quit(q supervise.Quit) {
 	default:
 		o.err = fmt.Errorf("%w: %w", ErrShutdown, o.err)
 	}
-	s.in.quit(o, q.Final)
+	s.in.quit(o, q.Final, cmp.Or(q.Cause, s.why))
 }

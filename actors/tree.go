@@ -168,8 +168,9 @@ func (t *Tree) openHub(root *nodeSpec) error {
 	o := t.options.hub
 	users, listening := o.OnEvent, o.Listening
 	usersListen := func() bool { return users != nil && (listening == nil || listening()) }
+	causes := taskCauses{tree: t}
 	o.OnEvent = func(e routing.Event) {
-		t.publish(Event{Kind: TaskChanged, Path: e.Spoke.Path, Node: KindAgent, Incarnation: e.Spoke.Incarnation, Err: e.Err, Task: &e})
+		causes.publish(e)
 		if usersListen() {
 			users(e)
 		}

@@ -11,6 +11,7 @@ type (
 		Sequence uint64
 		Targets  []Target
 		For      string // the child whose failure this is about; empty for a call or a shutdown
+		Cause    uint64 // of the Exit that ends the supervisor, if that was no failure
 		Together bool   // all at once, under one time limit: how a dynamic supervisor ends
 	}
 
@@ -79,6 +80,8 @@ type (
 		Outcome Outcome
 		// Failed is set when the first start failed, and names the child.
 		Failed string
+		// Cause is that of the Exit that ended the supervisor, if that was no failure.
+		Cause uint64
 		// Final asks the parent not to restart this supervisor, whatever its restart type.
 		Final bool
 	}

@@ -15,6 +15,7 @@ type (
 		Incarnation uint64
 		Outcome     Outcome
 		Directive   actor.Directive // the decider's word on a failure; RestartDirective leaves it to the restart type
+		Cause       uint64          // the owner's; it comes back in what ends the supervisor for the sake of this exit
 	}
 
 	// Done says that the sequence ordered by a Stop or Start has been carried out as far as it went.

@@ -218,7 +218,7 @@ func (m *Machine) exited(e Exit) {
 		return
 	}
 	m.rest(c)
-	m.autoShutdown(c)
+	m.autoShutdown(c, e.Cause)
 }
 
 // rest leaves a child undefined that is down and won't be restarted. A temporary one goes for good, and so does an instance.
@@ -272,7 +272,7 @@ func (m *Machine) restart(c *child) {
 func (m *Machine) giveUp(c *child) {
 	group := m.group(c)
 	m.rest(c)
-	m.autoShutdown(c)
+	m.autoShutdown(c, 0)
 	if m.closed || m.task != nil {
 		return
 	}
@@ -440,7 +440,7 @@ func (m *Machine) stopped(results []Result) {
 }
 
 // autoShutdown is asked after c ended by itself and wasn't restarted.
-func (m *Machine) autoShutdown(c *child) {
+func (m *Machine) autoShutdown(c *child, cause uint64) {
 	if !c.Significant || m.auto == Never {
 		return
 	}
@@ -451,7 +451,7 @@ func (m *Machine) autoShutdown(c *child) {
 			}
 		}
 	}
-	m.close(c, Quit{Outcome: Outcome{Shutdown, ErrAutoShutdown}})
+	m.close(c, Quit{Outcome: Outcome{Shutdown, ErrAutoShutdown}, Cause: cause})
 }
 
 func (m *Machine) escalate(c *child, why error) {
@@ -503,7 +503,7 @@ func (m *Machine) start(t *task, group []*child) {
 func (m *Machine) stop(t *task, targets []Target) {
 	t.sequence = m.next()
 	m.task = t
-	m.act(Stop{Sequence: t.sequence, Targets: targets, For: t.cause()})
+	m.act(Stop{Sequence: t.sequence, Targets: targets, For: t.cause(), Cause: t.quit.Cause})
 }
 
 // together makes the Stop that was just ordered a stop of all at once, if the supervisor is dynamic.
