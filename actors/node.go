@@ -19,38 +19,73 @@ import (
 
 // node is a name in the tree with everything that outlives the incarnations: the queue, the counts, the history of failures.
 type node struct {
-	tree   *Tree
-	parent *node // nil at the top
-	specs  atomic.Pointer[nodeSpec]
-	path   string
-	kind   Kind
-	pid    *actor.PID      // the logical one
-	hub    *routing.Hub    // of a hub node
-	guard  *breaker.Runner // of a breaker node
-	ref    ref
+	tree    *Tree
+	parent  *node // nil at the top
+	specs   atomic.Pointer[nodeSpec]
+	path    string
+	pid     *actor.PID      // the logical one: &address
+	hub     *routing.Hub    // of a hub node
+	guard   *breaker.Runner // of a breaker node
+	*family                 // of a supervisor; nil for any other node
+	kind    Kind
 
 	named    atomic.Bool // its name in the actor system is its own
-	settling sync.Mutex  // held by the incarnation of a supervisor that puts the children in order
 	isStatic atomic.Bool // it is in its supervisor's spec
 	given    *nodeSpec   // there, when it was installed last; its supervisor's own
 	place    uint64      // among its siblings, by which they are in start order; guarded by the parent's ref.mu
+	address  actor.PID
+	ref      ref
 
 	// ---- guarded by ref.mu
-	children     map[string]*node // of a supervisor
-	static       []*node          // those of them that are in its spec, in start order
-	places       uint64           // that were given to children
 	incarnations uint64
-	restarts     int
-	failures     int
-	history      []Failure // the last failureHistory ones
-	downSince    time.Time // of a failure that isn't recovered from yet
-	recovery     time.Duration
+	record       *record // nil until there is something to remember
 	backingOff   bool
 	lastExit     exitRecord
 	failedSeq    uint64 // of the last event Failed about it
 }
 
+// family is what a supervisor has and other nodes have not.
+type family struct {
+	settling sync.Mutex // held by the incarnation that puts the children in order
+
+	// ---- guarded by the node's ref.mu
+	children map[string]*node
+	static   []*node // those of them that are in its spec, in start order
+	places   uint64  // that were given to children
+}
+
+// record is what happened to a node that didn't just start and stop. Most nodes have none, which is what it is apart for.
+type record struct {
+	restarts  int
+	failures  int
+	history   []Failure // the last failureHistory ones, in a ring
+	oldest    int       // index into that
+	downSince time.Time // of a failure that isn't recovered from yet
+	recovery  time.Duration
+}
+
 const failureHistory = 100
+
+// books returns the node's record, to write in. The caller holds ref.mu.
+func (n *node) books() *record {
+	if n.record == nil {
+		n.record = new(record)
+	}
+	return n.record
+}
+
+// failuresInOrder returns a copy of the history, oldest first.
+func (r *record) failuresInOrder() []Failure {
+	return slices.Concat(r.history[r.oldest:], r.history[:r.oldest])
+}
+
+// read returns a copy of the node's record. The caller holds ref.mu.
+func (n *node) read() record {
+	if n.record == nil {
+		return record{}
+	}
+	return *n.record
+}
 
 // Failure is one entry of a node's history.
 type Failure struct {
@@ -139,29 +174,33 @@ func (n *node) ended(in *incarnation, seq uint64) {
 // failed enters a failure into the books. The caller holds ref.mu.
 func (n *node) failed(incarnation uint64, o outcome, seq uint64) {
 	now := time.Now()
-	n.failures++
-	if n.downSince.IsZero() {
-		n.downSince = now
+	r := n.books()
+	r.failures++
+	if r.downSince.IsZero() {
+		r.downSince = now
 	}
-	if len(n.history) == failureHistory {
-		copy(n.history, n.history[1:])
-		n.history = n.history[:failureHistory-1]
+	f := Failure{now, incarnation, o.class, o.err, seq}
+	if len(r.history) < failureHistory {
+		r.history = append(r.history, f)
+	} else {
+		r.history[r.oldest] = f
+		r.oldest = (r.oldest + 1) % failureHistory
 	}
-	n.history = append(n.history, Failure{now, incarnation, o.class, o.err, seq})
 }
 
 // recovered notes that the node is up and returns how long it took since it failed; 0 if it hadn't. The caller holds ref.mu.
 func (n *node) recovered() time.Duration {
 	n.backingOff = false
 	if n.incarnations > 1 {
-		n.restarts++
+		n.books().restarts++
 	}
-	if n.downSince.IsZero() {
+	r := n.record
+	if r == nil || r.downSince.IsZero() {
 		return 0
 	}
-	n.recovery = time.Since(n.downSince)
-	n.downSince = time.Time{}
-	return n.recovery
+	r.recovery = time.Since(r.downSince)
+	r.downSince = time.Time{}
+	return r.recovery
 }
 
 // startFailed publishes a failed start.
@@ -204,9 +243,6 @@ func (n *node) current() *incarnation {
 func (n *node) adopt(child *node) {
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
-	if n.children == nil {
-		n.children = make(map[string]*node)
-	}
 	n.places++
 	child.place = n.places
 	n.children[child.spec().id] = child
@@ -224,6 +260,9 @@ func (n *node) disown(child *node) {
 
 // offspring returns the children in start order.
 func (n *node) offspring() []*node {
+	if n.family == nil {
+		return nil
+	}
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
 	return slices.SortedFunc(maps.Values(n.children), func(a, b *node) int { return cmp.Compare(a.place, b.place) })
@@ -278,6 +317,9 @@ func (n *node) isInstalled(specs []*nodeSpec) bool {
 
 // child returns the child with that ID, or nil.
 func (n *node) child(id string) *node {
+	if n.family == nil {
+		return nil
+	}
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
 	return n.children[id]

@@ -219,7 +219,9 @@ func (t *Tree) plantAll(root *nodeSpec) error {
 
 // plant makes a node and those below it, registers their names and puts them under their parent.
 func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
-	n := &node{tree: t, parent: parent, path: spec.path, kind: spec.kind, pid: t.system.NewLocalPID(spec.path)}
+	n := &node{tree: t, parent: parent, path: spec.path, kind: spec.kind}
+	n.pid = &n.address
+	n.address.Address, n.address.Id = t.system.ProcessRegistry.Address, n.path
 	n.specs.Store(spec)
 	n.incarnations = t.lingers(n.path)
 	n.ref = ref{node: n, capacity: spec.life.Queue, overflow: spec.life.Overflow}
@@ -229,14 +231,15 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	case KindBreaker:
 		n.guard = t.newGuard(n, spec.breaker.Config)
 	}
+	if spec.supervisor != nil {
+		n.family = &family{children: make(map[string]*node, len(spec.supervisor.children)), static: make([]*node, 0, len(spec.supervisor.children))}
+	}
 	t.index(n)
 	t.register(n)
 	if parent != nil {
 		parent.adopt(n)
 	}
 	if spec.supervisor != nil {
-		n.children = make(map[string]*node, len(spec.supervisor.children))
-		n.static = make([]*node, 0, len(spec.supervisor.children))
 		for _, child := range spec.supervisor.children {
 			c := t.plant(child, n)
 			c.given = child
@@ -273,8 +276,7 @@ func (t *Tree) index(n *node) {
 }
 
 func (t *Tree) register(n *node) {
-	_, named := t.system.ProcessRegistry.Add(&n.ref, n.path)
-	n.named.Store(named)
+	n.named.Store(t.system.ProcessRegistry.LocalPIDs.GetBucket(n.path).SetIfAbsent(n.path, &n.ref)) // Add would make another PID of the name
 }
 
 // forget takes a node, and all below it, out of the tree.
