@@ -13,7 +13,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/mistersmith/mistersmith/breaker"
-	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -24,24 +23,22 @@ type node struct {
 	specs   atomic.Pointer[nodeSpec]
 	path    string
 	pid     *actor.PID      // the logical one: &address
-	hub     *routing.Hub    // of a hub node
 	guard   *breaker.Runner // of a breaker node
 	*family                 // of a supervisor; nil for any other node
-	kind    Kind
 
-	named    atomic.Bool // its name in the actor system is its own
-	isStatic atomic.Bool // it is in its supervisor's spec
-	given    *nodeSpec   // there, when it was installed last; its supervisor's own
-	place    uint64      // among its siblings, by which they are in start order; guarded by the parent's ref.mu
-	address  actor.PID
-	ref      ref
+	kind       Kind
+	backingOff bool        // guarded by ref.mu
+	named      atomic.Bool // its name in the actor system is its own
+	isStatic   atomic.Bool // it is in its supervisor's spec
+	given      *nodeSpec   // there, when it was installed last; its supervisor's own
+	place      uint64      // among its siblings, by which they are in start order; guarded by the parent's ref.mu
+	address    actor.PID
+	ref        ref
 
 	// ---- guarded by ref.mu
 	incarnations uint64
-	record       *record // nil until there is something to remember
-	backingOff   bool
 	lastExit     exitRecord
-	failedSeq    uint64 // of the last event Failed about it
+	record       *record // nil until there is something to remember
 }
 
 // family is what a supervisor has and other nodes have not.
@@ -62,6 +59,7 @@ type record struct {
 	oldest    int       // index into that
 	downSince time.Time // of a failure that isn't recovered from yet
 	recovery  time.Duration
+	failedSeq uint64 // of the last event Failed about it
 }
 
 const failureHistory = 100
@@ -99,11 +97,14 @@ type Failure struct {
 // exitRecord is how the incarnation before the present one ended.
 type exitRecord struct {
 	incarnation uint64
-	outcome     outcome
+	err         error
+	class       Class
 	abandoned   bool
 	ignored     bool   // it asked not to be run
 	seq         uint64 // of the event Exited or StartFailed
 }
+
+func (e *exitRecord) outcome() outcome { return outcome{e.class, e.err} }
 
 // spec is how the node's supervisor treats it from now on.
 func (n *node) spec() *nodeSpec { return n.specs.Load() }
@@ -164,7 +165,7 @@ func (n *node) policyFor(k Kind) strategies.RestartPolicy { return n.tree.option
 // ended notes the end of an incarnation that was told of with event seq. The caller holds ref.mu.
 func (n *node) ended(in *incarnation, seq uint64) {
 	if in.number > n.lastExit.incarnation { // else an orphan that outlived its successor
-		n.lastExit = exitRecord{in.number, in.outcome, in.abandoned, !in.wasUp && errors.Is(in.outcome.err, ErrIgnore), seq}
+		n.lastExit = exitRecord{in.number, in.outcome.err, in.outcome.class, in.abandoned, !in.wasUp && errors.Is(in.outcome.err, ErrIgnore), seq}
 	}
 	if in.wasUp && in.outcome.class.Abnormal() && !in.ordered {
 		n.failed(in.number, in.outcome, seq)
@@ -220,7 +221,7 @@ func (n *node) shutdownError(incarnation uint64, o outcome) {
 	if n.lastExit.incarnation == incarnation {
 		cause = n.lastExit.seq
 	}
-	n.failedSeq = n.publish(Event{Kind: Failed, Context: ContextShutdownError, Incarnation: incarnation, Cause: cause, Class: o.class, Err: o.err})
+	n.books().failedSeq = n.publish(Event{Kind: Failed, Context: ContextShutdownError, Incarnation: incarnation, Cause: cause, Class: o.class, Err: o.err})
 }
 
 // running returns the incarnation with that number, or nil and how it ended.
@@ -230,7 +231,7 @@ func (n *node) running(number uint64) (*incarnation, outcome) {
 	if in := n.ref.current; in != nil && in.number == number {
 		return in, outcome{}
 	}
-	return nil, n.lastExit.outcome
+	return nil, n.lastExit.outcome()
 }
 
 func (n *node) current() *incarnation {

@@ -44,7 +44,10 @@ func (n *node) snapshot() NodeSnapshot {
 	s := NodeSnapshot{
 		ID: n.spec().id, Path: n.path, Kind: n.kind, PID: n.pid,
 		Status: n.status(), Incarnation: n.incarnations, Restarts: r.restarts, Failures: r.failures,
-		History: r.failuresInOrder(), Recovery: r.recovery, Queue: n.ref.waiting(), Dropped: n.ref.dropped,
+		History: r.failuresInOrder(), Recovery: r.recovery, Queue: n.ref.waiting(),
+	}
+	if n.ref.aside != nil {
+		s.Dropped = n.ref.aside.dropped
 	}
 	n.ref.mu.Unlock()
 
@@ -71,7 +74,7 @@ func (n *node) status() Status {
 		return StatusBackingOff
 	case n.lastExit.abandoned:
 		return StatusAbandoned
-	case n.lastExit.outcome.class.Abnormal() && !n.lastExit.ignored || !n.read().downSince.IsZero():
+	case n.lastExit.class.Abnormal() && !n.lastExit.ignored || !n.read().downSince.IsZero():
 		return StatusFailed
 	default:
 		return StatusStopped

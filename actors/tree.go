@@ -225,10 +225,7 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	n.specs.Store(spec)
 	n.incarnations = t.lingers(n.path)
 	n.ref = ref{node: n, capacity: spec.life.Queue, overflow: spec.life.Overflow}
-	switch n.kind {
-	case KindHub:
-		n.hub = t.hub
-	case KindBreaker:
+	if n.kind == KindBreaker {
 		n.guard = t.newGuard(n, spec.breaker.Config)
 	}
 	if spec.supervisor != nil {
@@ -397,7 +394,7 @@ func (t *Tree) topEnded(outcome) {
 	t.endMu.Unlock()
 	if !asked {
 		t.root.ref.mu.Lock()
-		o := t.root.lastExit.outcome
+		o := t.root.lastExit.outcome()
 		t.root.ref.mu.Unlock()
 		if o.err != nil {
 			err = t.root.errorf(o.err)
