@@ -74,6 +74,27 @@ type supervisorSpec struct {
 	template *nodeSpec   // of a dynamic supervisor
 }
 
+// source is the spec as it was given.
+func (s *supervisorSpec) source() Supervisor {
+	given := s.Supervisor
+	if len(given.Children) == 0 {
+		for _, child := range s.children {
+			given.Children = append(given.Children, child.source())
+		}
+	}
+	return given
+}
+
+// forgetChildren lets go of the children's specs as they were given, if the compiled ones have all of it: those of plain actors do.
+func (s *supervisorSpec) forgetChildren() {
+	for _, child := range s.Children {
+		if _, ok := child.(ActorSpec); !ok {
+			return
+		}
+	}
+	s.Children = nil
+}
+
 // Policy returns the restart policy with all defaults filled in.
 func (s *supervisorSpec) Policy() strategies.RestartPolicy { return s.Strategy.Policy().WithDefaults() }
 
@@ -81,7 +102,7 @@ func (s *supervisorSpec) Policy() strategies.RestartPolicy { return s.Strategy.P
 func (s *nodeSpec) source() Child {
 	switch {
 	case s.supervisor != nil:
-		return s.supervisor.Supervisor
+		return s.supervisor.source()
 	case s.agent != nil:
 		return *s.agent
 	case s.actor != nil:
@@ -111,6 +132,7 @@ func (s *supervisorSpec) machine() supervise.Config {
 		AutoShutdown: supervise.AutoShutdown(s.AutoShutdown),
 		Random:       rand.Float64,
 	}
+	c.Children = make([]supervise.Spec, 0, len(s.children))
 	for _, child := range s.children {
 		c.Children = append(c.Children, child.machine())
 	}
@@ -206,7 +228,7 @@ func (c *compiler) duration(path, field string, d *time.Duration, zero time.Dura
 
 // inner compiles the children of a supervisor.
 func (c *compiler) inner(s *nodeSpec) {
-	sub := compiler{policy: c.policy, auto: s.supervisor.AutoShutdown}
+	sub := compiler{policy: c.policy, auto: s.supervisor.AutoShutdown, out: make([]*nodeSpec, 0, len(s.supervisor.Children))}
 	for i, child := range s.supervisor.Children {
 		if child == nil {
 			sub.fault(s.path, "Children[%d] is nil", i)
@@ -214,7 +236,7 @@ func (c *compiler) inner(s *nodeSpec) {
 		}
 		child.compile(&sub, s.path)
 	}
-	seen := make(map[string]bool)
+	seen := make(map[string]bool, len(sub.out))
 	for _, child := range sub.out {
 		if seen[child.id] {
 			sub.fault(child.path, "ID is used twice")
@@ -226,6 +248,7 @@ func (c *compiler) inner(s *nodeSpec) {
 	if s.supervisor.Template != nil {
 		c.template(s)
 	}
+	s.supervisor.forgetChildren()
 }
 
 // template compiles the template of a dynamic supervisor.
@@ -271,7 +294,12 @@ func (s Supervisor) compile(c *compiler, parent string) {
 }
 
 func (s ActorSpec) compile(c *compiler, parent string) {
-	spec := c.add(&nodeSpec{id: s.ID, kind: KindActor, life: s.Lifecycle, actor: &s}, parent)
+	both := &struct {
+		nodeSpec
+		ActorSpec
+	}{nodeSpec{id: s.ID, kind: KindActor, life: s.Lifecycle}, s}
+	both.actor = &both.ActorSpec
+	spec := c.add(&both.nodeSpec, parent)
 	if s.Producer == nil {
 		c.fault(spec.path, "Producer is nil")
 	}

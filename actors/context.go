@@ -106,7 +106,7 @@ func (c *nodeContext) PoisonFuture(pid *actor.PID) *actor.Future {
 // reached is the PID of the incarnation itself, if its node's was meant.
 func (c *nodeContext) reached(pid *actor.PID) *actor.PID {
 	if pid.Equal(c.Self()) {
-		return c.in.pid
+		return c.in.pid()
 	}
 	return pid
 }
@@ -149,7 +149,10 @@ func (c *nodeContext) adopt(spawn func() (*actor.PID, error)) spawned {
 	r.mu.Lock()
 	fenced := c.in.isFenced()
 	if !fenced {
-		c.in.spawned = append(c.in.spawned, pid)
+		if c.in.spawned == nil {
+			c.in.spawned = new([]*actor.PID)
+		}
+		*c.in.spawned = append(*c.in.spawned, pid)
 	}
 	r.mu.Unlock()
 	if fenced {
@@ -165,11 +168,16 @@ func (in *incarnation) isFenced() bool { return in.fencedOff.Load() }
 func (in *incarnation) orphaned(child *actor.PID) {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	in.spawned = slices.DeleteFunc(in.spawned, child.Equal)
+	if in.spawned != nil {
+		*in.spawned = slices.DeleteFunc(*in.spawned, child.Equal)
+	}
 }
 
 func (in *incarnation) childPIDs() []*actor.PID {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	return slices.Clone(in.spawned)
+	if in.spawned == nil {
+		return nil
+	}
+	return slices.Clone(*in.spawned)
 }

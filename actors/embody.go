@@ -42,8 +42,8 @@ func (n *node) embody(in *incarnation) error {
 		return n.spawn(in, newSupervisor(in), nil)
 	case spec.agent != nil:
 		return n.spawn(in, newAgent(in), nil)
-	case n.hub != nil:
-		return n.spawn(in, newShell(in, n.hub.Actor()()), nil)
+	case n.kind == KindHub:
+		return n.spawn(in, newShell(in, n.tree.hub.Actor()()), nil)
 	case n.guard != nil:
 		return n.spawn(in, newShell(in, breaker.NewActor(n.guard)()), nil)
 	default:

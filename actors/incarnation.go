@@ -47,24 +47,20 @@ type body interface {
 // All fields below the line are guarded by the lock of the node's ref. The record is the truth; messages about it are only
 // wake-ups, since protoactor lets system messages overtake others.
 type incarnation struct {
-	node      *node
-	number    uint64
-	owner     *incarnation // the supervisor's that started it; nil at the top
-	fencedOff atomic.Bool  // written with the lock held
+	node   *node
+	number uint64
+	owner  *incarnation // the supervisor's that started it; nil at the top
 
 	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
 	// ---- the run's own
+	errand *sequence // a supervisor's, to be carried out when there is nothing else to do
 	halted bool      // protoactor was told to stop
 	forced bool      // a stop that a hook cut short was pushed on
 	life   stamp     // of user code's messages
-	errand *sequence // a supervisor's, to be carried out when there is nothing else to do
 
 	// ---- guarded by node.ref.mu
-	body      body                 // set before it is spawned
-	invoker   actor.MessageInvoker // set when it is
-	pid       *actor.PID           // name@number; set with the invoker
-	cause     uint64               // event that led to its start, then to its stop, at last that of its end; 0 while it is up
+	fencedOff atomic.Bool // may be read without the lock
 	phase     phase
 	scheduled bool // somebody runs it, or is about to
 	lent      bool // that is the sequence that starts it
@@ -75,15 +71,18 @@ type incarnation struct {
 	wasUp     bool
 	ordered   bool // to stop, by its supervisor
 	todo      todo
+	decided   verdict
+	body      body                 // set before it is spawned
+	invoker   actor.MessageInvoker // set when it is
+	cause     uint64               // event that led to its start, then to its stop, at last that of its end; 0 while it is up
 	control   ring.Ring[any]
 	outcome   outcome
-	message   any          // whose handling failed
-	late      *lateFailure // of code that ran on after it was fenced off
-	decided   *exitNotice
-	spawned   []*actor.PID // by the actor through protoactor
+	message   any // whose handling failed
 	upped     chan struct{}
 	gone      chan struct{}
-	deadline  *time.Timer // for an end that nobody ordered
+	deadline  *time.Timer   // for an end that nobody ordered
+	late      *lateFailure  // of code that ran on after it was fenced off
+	spawned   *[]*actor.PID // by the actor through protoactor; nil if it has spawned none
 }
 
 // lateFailure is a panic of a zombie, and the message it was handling.
@@ -91,6 +90,12 @@ type lateFailure struct {
 	err     error
 	message any
 }
+
+// verdict is the directive that an end is reported with; the zero value is none.
+type verdict int8
+
+func verdictOf(d actor.Directive) verdict    { return verdict(d) + 1 }
+func (v verdict) directive() actor.Directive { return actor.Directive(v - 1) }
 
 // todo are steps of the mailbox. All but the first two are noted in the record, and come before any message.
 type todo uint8
@@ -111,7 +116,9 @@ var _ actor.Mailbox = (*incarnation)(nil)
 // newIncarnation makes the next incarnation of a node, to which its queue belongs from now on. It is nil if its owner has ended: whoever
 // ends an owner finds all that it has begun.
 func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
-	in := &incarnation{node: n, owner: owner, cause: cause, scheduled: true, lent: true, fresh: true}
+	in := n.blank()
+	in.node, in.owner, in.cause = n, owner, cause
+	in.scheduled, in.lent, in.fresh = true, true, true
 	r := &n.ref
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,12 +138,36 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 	return in
 }
 
+// blank returns an incarnation that isn't one yet. That of a plain actor comes with its shell.
+func (n *node) blank() *incarnation {
+	if n.kind != KindActor {
+		return new(incarnation)
+	}
+	both := new(struct {
+		incarnation
+		shell
+	})
+	in := &both.incarnation
+	both.shell.ctx.in = in
+	in.body = &both.shell
+	return in
+}
+
+// pid is name@number, or nil before it is spawned.
+func (in *incarnation) pid() *actor.PID {
+	if in.invoker == nil {
+		return nil
+	}
+	return in.invoker.(actor.Context).Self()
+}
+
 // name is what protoactor knows the incarnation by.
 func (in *incarnation) name() string {
-	if in.pid != nil {
-		return in.pid.Id
+	if pid := in.pid(); pid != nil {
+		return pid.Id
 	}
-	return in.node.path + "@" + strconv.FormatUint(in.number, 10)
+	var room [128]byte
+	return string(strconv.AppendUint(append(append(room[:0], in.node.path...), '@'), in.number, 10))
 }
 
 // ---- actor.Mailbox
@@ -146,7 +177,6 @@ func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Di
 	r := &in.node.ref
 	r.mu.Lock()
 	in.invoker = invoker
-	in.pid = invoker.(actor.Context).Self()
 	if in.fencedOff.Load() {
 		in.todo |= toClean
 	}
@@ -204,7 +234,7 @@ type own struct {
 
 // PostUserMessage queues what was sent to the incarnation's own PID, such as protoactor's ReceiveTimeout.
 func (in *incarnation) PostUserMessage(message any) {
-	in.node.ref.SendUserMessage(in.pid, own{in, message})
+	in.node.ref.SendUserMessage(in.pid(), own{in, message})
 }
 
 // post queues a control message. It reports whether the incarnation may still handle it.
@@ -405,7 +435,7 @@ func (in *incarnation) receive(message any) {
 		in.node.tree.terminateLater(in.node)
 	case own:
 		if m.in != in {
-			in.node.ref.deadLetter(in.pid, m)
+			in.node.ref.deadLetter(in.pid(), m)
 		} else if _, ok := m.message.(*actor.PoisonPill); ok {
 			in.exit(nil)
 		} else {
@@ -557,7 +587,7 @@ func (in *incarnation) quit(o outcome, final bool, cause uint64) {
 	} else if in.phase != ended {
 		in.cause = cause
 		if final {
-			in.decided = &exitNotice{who: in, directive: actor.StopDirective}
+			in.decided = verdictOf(actor.StopDirective)
 		}
 		in.beginStop(o)
 	}
@@ -572,7 +602,7 @@ func (in *incarnation) condemn(directive actor.Directive) {
 	r.mu.Lock()
 	if in.suspended {
 		in.suspended = false
-		in.decided = &exitNotice{who: in, directive: directive}
+		in.decided = verdictOf(directive)
 		in.beginStop(in.outcome)
 	}
 	claimed := in.claimForTodo()
@@ -616,7 +646,7 @@ func (in *incarnation) failed(reason error, message any) {
 		in.suspended, in.message = true, unwrap(message)
 		in.outcome = outcome{Crash, reason}
 		r.mu.Unlock()
-		in.owner.post(&actor.Failure{Who: in.pid, Reason: reason, RestartStats: actor.NewRestartStatistics(), Message: message})
+		in.owner.post(&actor.Failure{Who: in.pid(), Reason: reason, RestartStats: actor.NewRestartStatistics(), Message: message})
 		return
 	default:
 		in.message = unwrap(message)
@@ -811,8 +841,10 @@ func (in *incarnation) fence(o outcome, abandon bool) {
 	b := in.body
 	r.mu.Unlock()
 
-	for _, child := range spawned {
-		in.node.tree.system.Root.Stop(child)
+	if spawned != nil {
+		for _, child := range *spawned {
+			in.node.tree.system.Root.Stop(child)
+		}
 	}
 	if b != nil {
 		b.fenced()
@@ -831,10 +863,10 @@ func (in *incarnation) tellOwner() {
 	case in.owner == nil:
 		in.node.tree.topEnded(o)
 	case expected:
-	case decided != nil:
-		in.owner.post(decided)
+	case decided != 0:
+		in.owner.post(&exitNotice{who: in, directive: decided.directive()})
 	case o.class.Abnormal():
-		in.owner.post(&actor.Failure{Who: in.pid, Reason: o.err, RestartStats: actor.NewRestartStatistics(), Message: message})
+		in.owner.post(&actor.Failure{Who: in.pid(), Reason: o.err, RestartStats: actor.NewRestartStatistics(), Message: message})
 	default:
 		in.owner.post(&exitNotice{who: in, directive: actor.RestartDirective})
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/mistersmith/mistersmith/breaker"
-	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -23,36 +22,70 @@ type node struct {
 	parent  *node // nil at the top
 	specs   atomic.Pointer[nodeSpec]
 	path    string
-	kind    Kind
-	pid     *actor.PID      // the logical one
-	hub     *routing.Hub    // of a hub node
+	pid     *actor.PID      // the logical one: &address
 	guard   *breaker.Runner // of a breaker node
 	streams *streamPaces    // of a breaker node
-	ref     ref
+	*family                 // of a supervisor; nil for any other node
 
 	terminating atomic.Pointer[incarnation] // its supervisor's, with a terminate call about it on the way that nobody waits for
 
-	named    atomic.Bool // its name in the actor system is its own
-	settling sync.Mutex  // held by the incarnation of a supervisor that puts the children in order
-	isStatic atomic.Bool // it is in its supervisor's spec
-	place    uint64      // among its siblings, by which they are in start order; guarded by the parent's ref.mu
+	kind       Kind
+	backingOff bool        // guarded by ref.mu
+	named      atomic.Bool // its name in the actor system is its own
+	isStatic   atomic.Bool // it is in its supervisor's spec
+	place      uint64      // among its siblings, by which they are in start order; guarded by the parent's ref.mu
+	address    actor.PID
+	ref        ref
 
 	// ---- guarded by ref.mu
-	children     map[string]*node // of a supervisor
-	static       []*node          // those of them that are in its spec, in start order
-	places       uint64           // that were given to children
 	incarnations uint64
-	restarts     int
-	failures     int
-	history      []Failure // the last failureHistory ones
-	downSince    time.Time // of a failure that isn't recovered from yet
-	recovery     time.Duration
-	backingOff   bool
 	lastExit     exitRecord
-	failedSeq    uint64 // of the last event Failed about it
+	record       *record // nil until there is something to remember
+}
+
+// family is what a supervisor has and other nodes have not.
+type family struct {
+	settling sync.Mutex // held by the incarnation that puts the children in order
+
+	// ---- guarded by the node's ref.mu
+	children map[string]*node
+	static   []*node // those of them that are in its spec, in start order
+	places   uint64  // that were given to children
+}
+
+// record is what happened to a node that didn't just start and stop. Most nodes have none, which is what it is apart for.
+type record struct {
+	restarts  int
+	failures  int
+	history   []Failure // the last failureHistory ones, in a ring
+	oldest    int       // index into that
+	downSince time.Time // of a failure that isn't recovered from yet
+	recovery  time.Duration
+	failedSeq uint64 // of the last event Failed about it
 }
 
 const failureHistory = 100
+
+// books returns the node's record, to write in. The caller holds ref.mu.
+func (n *node) books() *record {
+	if n.record == nil {
+		n.record = new(record)
+	}
+	return n.record
+}
+
+// failuresInOrder returns a copy of the history, oldest first.
+func (r *record) failuresInOrder() []Failure {
+	return slices.Concat(r.history[r.oldest:], r.history[:r.oldest])
+}
+
+// read returns a copy of the node's record. The caller holds ref.mu.
+func (n *node) read() record {
+	if n.record == nil {
+		return record{}
+	}
+	return *n.record
+}
 
 // Failure is one entry of a node's history.
 type Failure struct {
@@ -66,11 +99,14 @@ type Failure struct {
 // exitRecord is how the incarnation before the present one ended.
 type exitRecord struct {
 	incarnation uint64
-	outcome     outcome
+	err         error
+	class       Class
 	abandoned   bool
 	ignored     bool   // it asked not to be run
 	seq         uint64 // of the event Exited or StartFailed
 }
+
+func (e *exitRecord) outcome() outcome { return outcome{e.class, e.err} }
 
 // spec is how the node's supervisor treats it from now on.
 func (n *node) spec() *nodeSpec { return n.specs.Load() }
@@ -131,7 +167,7 @@ func (n *node) policyFor(k Kind) strategies.RestartPolicy { return n.tree.option
 // ended notes the end of an incarnation that was told of with event seq. The caller holds ref.mu.
 func (n *node) ended(in *incarnation, seq uint64) {
 	if in.number > n.lastExit.incarnation { // else an orphan that outlived its successor
-		n.lastExit = exitRecord{in.number, in.outcome, in.abandoned, !in.wasUp && errors.Is(in.outcome.err, ErrIgnore), seq}
+		n.lastExit = exitRecord{in.number, in.outcome.err, in.outcome.class, in.abandoned, !in.wasUp && errors.Is(in.outcome.err, ErrIgnore), seq}
 	}
 	if in.wasUp && in.outcome.class.Abnormal() && !in.ordered {
 		n.failed(in.number, in.outcome, seq)
@@ -141,29 +177,33 @@ func (n *node) ended(in *incarnation, seq uint64) {
 // failed enters a failure into the books. The caller holds ref.mu.
 func (n *node) failed(incarnation uint64, o outcome, seq uint64) {
 	now := time.Now()
-	n.failures++
-	if n.downSince.IsZero() {
-		n.downSince = now
+	r := n.books()
+	r.failures++
+	if r.downSince.IsZero() {
+		r.downSince = now
 	}
-	if len(n.history) == failureHistory {
-		copy(n.history, n.history[1:])
-		n.history = n.history[:failureHistory-1]
+	f := Failure{now, incarnation, o.class, o.err, seq}
+	if len(r.history) < failureHistory {
+		r.history = append(r.history, f)
+	} else {
+		r.history[r.oldest] = f
+		r.oldest = (r.oldest + 1) % failureHistory
 	}
-	n.history = append(n.history, Failure{now, incarnation, o.class, o.err, seq})
 }
 
 // recovered notes that the node is up and returns how long it took since it failed; 0 if it hadn't. The caller holds ref.mu.
 func (n *node) recovered() time.Duration {
 	n.backingOff = false
 	if n.incarnations > 1 {
-		n.restarts++
+		n.books().restarts++
 	}
-	if n.downSince.IsZero() {
+	r := n.record
+	if r == nil || r.downSince.IsZero() {
 		return 0
 	}
-	n.recovery = time.Since(n.downSince)
-	n.downSince = time.Time{}
-	return n.recovery
+	r.recovery = time.Since(r.downSince)
+	r.downSince = time.Time{}
+	return r.recovery
 }
 
 // startFailed publishes a failed start.
@@ -183,7 +223,7 @@ func (n *node) shutdownError(incarnation uint64, o outcome) {
 	if n.lastExit.incarnation == incarnation {
 		cause = n.lastExit.seq
 	}
-	n.failedSeq = n.publish(Event{Kind: Failed, Context: ContextShutdownError, Incarnation: incarnation, Cause: cause, Class: o.class, Err: o.err})
+	n.books().failedSeq = n.publish(Event{Kind: Failed, Context: ContextShutdownError, Incarnation: incarnation, Cause: cause, Class: o.class, Err: o.err})
 }
 
 // running returns the incarnation with that number, or nil and how it ended.
@@ -193,7 +233,7 @@ func (n *node) running(number uint64) (*incarnation, outcome) {
 	if in := n.ref.current; in != nil && in.number == number {
 		return in, outcome{}
 	}
-	return nil, n.lastExit.outcome
+	return nil, n.lastExit.outcome()
 }
 
 func (n *node) current() *incarnation {
@@ -206,9 +246,6 @@ func (n *node) current() *incarnation {
 func (n *node) adopt(child *node) {
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
-	if n.children == nil {
-		n.children = make(map[string]*node)
-	}
 	n.places++
 	child.place = n.places
 	n.children[child.spec().id] = child
@@ -226,6 +263,9 @@ func (n *node) disown(child *node) {
 
 // offspring returns the children in start order.
 func (n *node) offspring() []*node {
+	if n.family == nil {
+		return nil
+	}
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
 	return slices.SortedFunc(maps.Values(n.children), func(a, b *node) int { return cmp.Compare(a.place, b.place) })
@@ -279,6 +319,9 @@ func (n *node) isInstalled(specs []*nodeSpec) bool {
 
 // child returns the child with that ID, or nil.
 func (n *node) child(id string) *node {
+	if n.family == nil {
+		return nil
+	}
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
 	return n.children[id]

@@ -40,16 +40,32 @@ type ref struct {
 
 	mu       sync.Mutex
 	queue    ring.Ring[any] // what the current incarnation hasn't got in its batch
-	batched  int            // how many were in that at first; 0 when it is over for sure
-	capacity int
+	batched  int32          // how many were in that at first; 0 when it is over for sure
 	overflow Overflow
-	current  *incarnation // takes from the queue; nil while the node is down
 	closed   bool
-	resting  bool       // down, and nobody is about to start it
-	blocked  *list.List // of *sender, in Send, first come first served; there are none while there is room
+	resting  bool // down, and nobody is about to start it
+	capacity int
+	current  *incarnation // takes from the queue; nil while the node is down
+	aside    *aside       // nil until there is anything of it
+}
+
+// aside is what most nodes never have.
+type aside struct {
+	blocked  list.List // of *sender, in Send, first come first served; there are none while there is room
 	watchers []*actor.PID
 	dropped  uint64
 }
+
+// besides returns what most nodes never have, to write in. The caller holds the lock.
+func (r *ref) besides() *aside {
+	if r.aside == nil {
+		r.aside = new(aside)
+	}
+	return r.aside
+}
+
+// isAwaited reports whether senders wait for room. The caller holds the lock.
+func (r *ref) isAwaited() bool { return r.aside != nil && r.aside.blocked.Len() > 0 }
 
 var _ actor.Process = (*ref)(nil)
 
@@ -71,7 +87,7 @@ func (r *ref) SendUserMessage(pid *actor.PID, message any) {
 		refused, full = r.oldest() // unless it has just been claimed
 	}
 	if full {
-		r.dropped++
+		r.besides().dropped++
 	}
 	if full && r.overflow == Reject {
 		r.mu.Unlock()
@@ -96,7 +112,7 @@ func (r *ref) waiting() int {
 
 // isFull reports whether there is no room for one more message. The caller holds the lock.
 func (r *ref) isFull() bool {
-	return r.queue.Len()+r.batched >= r.capacity && r.waiting() >= r.capacity
+	return r.queue.Len()+int(r.batched) >= r.capacity && r.waiting() >= r.capacity
 }
 
 // oldest takes the oldest message out, if there still is one. The caller holds the lock.
@@ -158,10 +174,7 @@ func (r *ref) send(ctx context.Context, message any) error {
 	}
 	r.recall() // from now on there is room after each message
 	s := &sender{message: message, done: make(chan struct{})}
-	if r.blocked == nil {
-		r.blocked = list.New()
-	}
-	place := r.blocked.PushBack(s)
+	place := r.besides().blocked.PushBack(s)
 	r.mu.Unlock()
 	select {
 	case <-s.done:
@@ -176,7 +189,7 @@ func (r *ref) send(ctx context.Context, message any) error {
 		}
 		return nil
 	default:
-		r.blocked.Remove(place)
+		r.aside.blocked.Remove(place)
 		return r.node.errorf(context.Cause(ctx))
 	}
 }
@@ -191,7 +204,7 @@ func (r *ref) take() any {
 	m := r.queue.Pop()
 	r.batched = 0
 	switch {
-	case r.blocked != nil && r.blocked.Len() > 0:
+	case r.isAwaited():
 		r.admit()
 	case in.fresh:
 		in.fresh = false
@@ -200,15 +213,15 @@ func (r *ref) take() any {
 			in.batch = new(ring.Batch[any])
 		}
 		in.batch.Fill(&r.queue, batchSize)
-		r.batched = in.batch.Left()
+		r.batched = int32(in.batch.Left())
 	}
 	return m
 }
 
 // admit queues the messages of those who have waited longest, as far as there is room. The caller holds the lock.
 func (r *ref) admit() {
-	for r.blocked != nil && r.blocked.Len() > 0 && r.waiting() < r.capacity {
-		s := r.blocked.Remove(r.blocked.Front()).(*sender)
+	for r.isAwaited() && r.waiting() < r.capacity {
+		s := r.aside.blocked.Remove(r.aside.blocked.Front()).(*sender)
 		r.queue.Push(s.message)
 		close(s.done)
 	}
@@ -220,9 +233,9 @@ func (r *ref) SendSystemMessage(pid *actor.PID, message any) {
 	case *actor.Watch:
 		r.mu.Lock()
 		over := r.closed || r.resting
-		if !over && !slices.ContainsFunc(r.watchers, m.Watcher.Equal) {
+		if a := r.besides(); !over && !slices.ContainsFunc(a.watchers, m.Watcher.Equal) {
 			r.forgetDead()
-			r.watchers = append(r.watchers, m.Watcher)
+			a.watchers = append(a.watchers, m.Watcher)
 		}
 		r.mu.Unlock()
 		if over {
@@ -230,7 +243,9 @@ func (r *ref) SendSystemMessage(pid *actor.PID, message any) {
 		}
 	case *actor.Unwatch:
 		r.mu.Lock()
-		r.watchers = slices.DeleteFunc(r.watchers, m.Watcher.Equal)
+		if a := r.aside; a != nil {
+			a.watchers = slices.DeleteFunc(a.watchers, m.Watcher.Equal)
+		}
 		r.mu.Unlock()
 	case *actor.Stop:
 		r.Stop(pid)
@@ -265,10 +280,10 @@ func (r *ref) close() {
 	}
 	r.closed = true
 	r.recall()
-	left, watchers := r.queue, r.watchers
-	r.queue, r.watchers = ring.Ring[any]{}, nil
-	for r.blocked != nil && r.blocked.Len() > 0 {
-		s := r.blocked.Remove(r.blocked.Front()).(*sender)
+	left, watchers := r.queue, r.dismiss()
+	r.queue = ring.Ring[any]{}
+	for r.isAwaited() {
+		s := r.aside.blocked.Remove(r.aside.blocked.Front()).(*sender)
 		s.refused = true
 		close(s.done)
 	}
@@ -288,10 +303,19 @@ func (r *ref) rest() {
 	r.mu.Lock()
 	r.resting = true
 	r.node.backingOff = false
-	watchers := r.watchers
-	r.watchers = nil
+	watchers := r.dismiss()
 	r.mu.Unlock()
 	r.tellWatchers(watchers)
+}
+
+// dismiss returns the watchers, who aren't watchers any more. The caller holds the lock.
+func (r *ref) dismiss() []*actor.PID {
+	if r.aside == nil {
+		return nil
+	}
+	watchers := r.aside.watchers
+	r.aside.watchers = nil
+	return watchers
 }
 
 func (r *ref) tellWatchers(watchers []*actor.PID) {
@@ -302,9 +326,10 @@ func (r *ref) tellWatchers(watchers []*actor.PID) {
 
 // forgetDead drops watchers that are gone themselves, each time their number has doubled. The caller holds the lock.
 func (r *ref) forgetDead() {
-	if n := len(r.watchers); n >= 32 && n&(n-1) == 0 {
+	a := r.aside
+	if n := len(a.watchers); n >= 32 && n&(n-1) == 0 {
 		registry := r.node.tree.system.ProcessRegistry
-		r.watchers = slices.DeleteFunc(r.watchers, func(w *actor.PID) bool {
+		a.watchers = slices.DeleteFunc(a.watchers, func(w *actor.PID) bool {
 			_, ok := registry.Get(w)
 			return !ok
 		})
@@ -313,7 +338,7 @@ func (r *ref) forgetDead() {
 
 func (r *ref) deadLetter(pid *actor.PID, message any) {
 	if o, ok := message.(own); ok {
-		pid, message = o.in.pid, o.message
+		pid, message = o.in.pid(), o.message
 	}
 	r.node.tree.system.DeadLetter.SendUserMessage(pid, message)
 }

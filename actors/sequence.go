@@ -270,6 +270,9 @@ func startError(wasUp bool, o outcome) error {
 
 // stop begins to stop the next target.
 func (q *sequence) stop() (mine bool) {
+	if q.results == nil {
+		q.results = make([]supervise.Result, 0, len(q.stops))
+	}
 	q.begun = time.Now()
 	t := q.stops[q.at]
 	if t.in == nil || t.node.shutdown() == 0 {
@@ -316,6 +319,7 @@ func (t target) awaitEnd(cause uint64, limit time.Duration) outcome {
 func (q *sequence) stopTogether(targets []target) {
 	q.owner.node.tree.dispatcher.Schedule(func() {
 		unexpected := make(map[Class]int)
+		q.results = make([]supervise.Result, 0, len(targets))
 		limit := targets[0].node.shutdown()
 		began := time.Now()
 		for _, t := range targets {

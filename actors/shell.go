@@ -4,7 +4,6 @@ import "github.com/asynkron/protoactor-go/actor"
 
 // shell is the thin actor around a user's protoactor actor: it hands everything on, with the context of the node.
 type shell struct {
-	in   *incarnation
 	user actor.Actor
 	ctx  nodeContext
 }
@@ -12,11 +11,15 @@ type shell struct {
 var _ body = (*shell)(nil)
 
 func newShell(in *incarnation, user actor.Actor) body {
-	s := shell{in: in, user: user}
 	if strategy, ok := user.(actor.SupervisorStrategy); ok {
-		return &strategicShell{s, strategy}
+		return &strategicShell{shell{user, nodeContext{in: in}}, strategy}
 	}
-	return &s
+	s, ok := in.body.(*shell)
+	if !ok {
+		s = &shell{ctx: nodeContext{in: in}}
+	}
+	s.user = user
+	return s
 }
 
 // Receive implements actor.Actor.
@@ -25,10 +28,10 @@ func (s *shell) Receive(ctx actor.Context) {
 		if t.Who == nobody {
 			return
 		}
-		s.in.orphaned(t.Who)
+		s.ctx.in.orphaned(t.Who)
 	}
 	if s.ctx.Context == nil { // protoactor has one context for the whole life of an actor
-		s.ctx = nodeContext{ctx, s.in}
+		s.ctx.Context = ctx
 	}
 	s.user.Receive(&s.ctx)
 }

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -41,10 +40,14 @@ func (t *Tree) Node(path string) (NodeSnapshot, bool) {
 
 func (n *node) snapshot() NodeSnapshot {
 	n.ref.mu.Lock()
+	r := n.read()
 	s := NodeSnapshot{
 		ID: n.spec().id, Path: n.path, Kind: n.kind, PID: n.pid,
-		Status: n.status(), Incarnation: n.incarnations, Restarts: n.restarts, Failures: n.failures,
-		History: slices.Clone(n.history), Recovery: n.recovery, Queue: n.ref.waiting(), Dropped: n.ref.dropped,
+		Status: n.status(), Incarnation: n.incarnations, Restarts: r.restarts, Failures: r.failures,
+		History: r.failuresInOrder(), Recovery: r.recovery, Queue: n.ref.waiting(),
+	}
+	if n.ref.aside != nil {
+		s.Dropped = n.ref.aside.dropped
 	}
 	n.ref.mu.Unlock()
 
@@ -71,7 +74,7 @@ func (n *node) status() Status {
 		return StatusBackingOff
 	case n.lastExit.abandoned:
 		return StatusAbandoned
-	case n.lastExit.outcome.class.Abnormal() && !n.lastExit.ignored || !n.downSince.IsZero():
+	case n.lastExit.class.Abnormal() && !n.lastExit.ignored || !n.read().downSince.IsZero():
 		return StatusFailed
 	default:
 		return StatusStopped

@@ -139,7 +139,7 @@ func (s *supervisor) exited(n *node, number uint64, d actor.Directive) {
 	last := n.lastExit
 	n.ref.mu.Unlock()
 	if last.incarnation == number {
-		s.step(supervise.Exit{ID: n.spec().id, Incarnation: number, Outcome: last.outcome.machine(), Directive: d, Cause: last.seq})
+		s.step(supervise.Exit{ID: n.spec().id, Incarnation: number, Outcome: last.outcome().machine(), Directive: d, Cause: last.seq})
 	}
 }
 
@@ -356,7 +356,7 @@ func (s *supervisor) cause(id string) uint64 {
 	}
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
-	return n.failedSeq
+	return n.read().failedSeq
 }
 
 func (s *supervisor) report(r supervise.Report) {
@@ -373,14 +373,14 @@ func (s *supervisor) report(r supervise.Report) {
 	case supervise.StartError:
 		e.Kind, e.Context = Failed, ContextStartError
 	case supervise.BudgetSpent:
-		e.Kind, e.Context, e.Cause = Failed, ContextBudgetSpent, n.failedSeq
+		e.Kind, e.Context, e.Cause = Failed, ContextBudgetSpent, n.read().failedSeq
 	case supervise.Escalated:
-		e.Kind, e.Cause = Escalated, n.failedSeq
+		e.Kind, e.Cause = Escalated, n.read().failedSeq
 		e.Path, e.Node, e.Incarnation = s.in.node.path, s.in.node.kind, s.in.number
 	}
 	seq := n.tree.publish(e)
 	if e.Kind == Failed {
-		n.failedSeq = seq
+		n.books().failedSeq = seq
 	}
 	s.why = seq
 }

@@ -236,15 +236,17 @@ func (t *Tree) plantAll(root *nodeSpec) error {
 
 // plant makes a node and those below it, registers their names and puts them under their parent.
 func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
-	n := &node{tree: t, parent: parent, path: spec.path, kind: spec.kind, pid: t.system.NewLocalPID(spec.path)}
+	n := &node{tree: t, parent: parent, path: spec.path, kind: spec.kind}
+	n.pid = &n.address
+	n.address.Address, n.address.Id = t.system.ProcessRegistry.Address, n.path
 	n.specs.Store(spec)
 	n.incarnations = t.lingers(n.path)
 	n.ref = ref{node: n, capacity: spec.life.Queue, overflow: spec.life.Overflow}
-	switch n.kind {
-	case KindHub:
-		n.hub = t.hub
-	case KindBreaker:
+	if n.kind == KindBreaker {
 		n.guard, n.streams = t.newGuard(n, spec.breaker.Config), &streamPaces{}
+	}
+	if spec.supervisor != nil {
+		n.family = &family{children: make(map[string]*node, len(spec.supervisor.children)), static: make([]*node, 0, len(spec.supervisor.children))}
 	}
 	t.index(n)
 	t.register(n)
@@ -252,8 +254,6 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 		parent.adopt(n)
 	}
 	if spec.supervisor != nil {
-		n.children = make(map[string]*node, len(spec.supervisor.children))
-		n.static = make([]*node, 0, len(spec.supervisor.children))
 		for _, child := range spec.supervisor.children {
 			c := t.plant(child, n)
 			c.isStatic.Store(true)
@@ -289,8 +289,7 @@ func (t *Tree) index(n *node) {
 }
 
 func (t *Tree) register(n *node) {
-	_, named := t.system.ProcessRegistry.Add(&n.ref, n.path)
-	n.named.Store(named)
+	n.named.Store(t.system.ProcessRegistry.LocalPIDs.GetBucket(n.path).SetIfAbsent(n.path, &n.ref)) // Add would make another PID of the name
 }
 
 // forget takes a node, and all below it, out of the tree.
@@ -411,7 +410,7 @@ func (t *Tree) topEnded(outcome) {
 	t.endMu.Unlock()
 	if !asked {
 		t.root.ref.mu.Lock()
-		o := t.root.lastExit.outcome
+		o := t.root.lastExit.outcome()
 		t.root.ref.mu.Unlock()
 		if o.err != nil {
 			err = t.root.errorf(o.err)

@@ -63,21 +63,21 @@ type Outcome struct {
 type child struct {
 	Spec
 	state       State
+	held        bool   // down because of a sibling, and not started again yet
+	slot        int32  // index in Machine.slots
 	incarnation uint64 // of the running one; 0 when there is none
-	slot        int    // index in Machine.slots
 	token       uint64 // of the backoff or retry that is awaited; 0 when none is
 	streak      streak // restarts in a row, for the backoff
-	held        bool   // down because of a sibling, and not started again yet
 }
 
 // streak counts restarts in a row; a quiet time ends it.
 type streak struct {
 	n    int
-	last time.Time
+	last time.Duration // since the machine began
 }
 
-func (s *streak) next(now time.Time, quiet time.Duration) int {
-	if s.n > 0 && now.Sub(s.last) > quiet {
+func (s *streak) next(now, quiet time.Duration) int {
+	if s.n > 0 && now-s.last > quiet {
 		s.n = 0
 	}
 	s.n++

@@ -3,9 +3,13 @@ package supervise
 // all returns the children in start order.
 func (m *Machine) all() []*child { return m.in(0, len(m.slots)) }
 
-// group returns the children that go down and come up with c, in start order.
+// group returns the children that go down and come up with c, in start order. It is valid until the next call.
 func (m *Machine) group(c *child) []*child {
-	from, to := m.strategy.Group(c.slot, len(m.slots))
+	from, to := m.strategy.Group(int(c.slot), len(m.slots))
+	if from == int(c.slot) && to == from+1 {
+		m.just[0] = c
+		return m.just[:]
+	}
 	return m.in(max(from, 0), min(to, len(m.slots)))
 }
 
@@ -22,12 +26,12 @@ func (m *Machine) in(from, to int) []*child {
 func (m *Machine) add(s Spec) *child {
 	c := &child{Spec: s}
 	m.append(c)
-	m.byID[s.ID] = c
 	return c
 }
 
 func (m *Machine) append(c *child) {
-	c.slot = len(m.slots)
+	m.byID[c.ID] = c
+	c.slot = int32(len(m.slots))
 	m.slots = append(m.slots, c)
 }
 
@@ -44,7 +48,7 @@ func (m *Machine) remove(c *child) {
 		kept := m.slots[:0]
 		for _, s := range m.slots {
 			if s != nil {
-				s.slot = len(kept)
+				s.slot = int32(len(kept))
 				kept = append(kept, s)
 			}
 		}

@@ -56,6 +56,9 @@ type Machine struct {
 	gaps  int      // nil slots
 	byID  map[string]*child
 
+	just [1]*child // group's
+
+	began   time.Time
 	now     time.Time
 	task    *task   // what is being carried out; nil when idle
 	queue   []Event // what arrived meanwhile
@@ -108,8 +111,11 @@ func New(c Config) *Machine {
 		byID:     make(map[string]*child, len(c.Children)),
 	}
 	m.alone = alone(c.Strategy)
-	for _, s := range c.Children {
-		m.add(s)
+	children := make([]child, len(c.Children))
+	m.slots = make([]*child, 0, len(children))
+	for i, s := range c.Children {
+		children[i].Spec = s
+		m.append(&children[i])
 	}
 	return m
 }
@@ -126,6 +132,9 @@ func alone(s strategies.Strategy) bool {
 
 // Step handles one event at the time now. The actions returned are to be carried out in order, before the next Step: the slice is used again.
 func (m *Machine) Step(now time.Time, e Event) []Action {
+	if m.began.IsZero() {
+		m.began = now
+	}
 	m.now = now
 	m.actions = m.actions[:0]
 	switch e := e.(type) {
@@ -342,7 +351,7 @@ func (m *Machine) delay(c *child) time.Duration {
 	if m.alone {
 		s = &c.streak
 	}
-	delay := m.policy.Backoff.Delay(s.next(m.now, m.policy.Backoff.QuietTime()), m.random())
+	delay := m.policy.Backoff.Delay(s.next(m.now.Sub(m.began), m.policy.Backoff.QuietTime()), m.random())
 	if m.throttle != nil {
 		delay = max(delay, m.throttle(m.now))
 	}
@@ -489,7 +498,7 @@ func (m *Machine) settleDown(c *child) {
 }
 
 func (m *Machine) start(t *task, group []*child) {
-	var specs []Spec
+	specs := make([]Spec, 0, len(group))
 	for _, c := range group {
 		if c != nil && c.state != Up {
 			specs = append(specs, c.Spec)
@@ -522,6 +531,9 @@ func reversed(children []*child) []Target {
 	var ts []Target
 	for i := len(children) - 1; i >= 0; i-- {
 		if c := children[i]; c != nil && c.state == Up {
+			if ts == nil {
+				ts = make([]Target, 0, i+1)
+			}
 			ts = append(ts, TargetOf(c.Spec, c.incarnation))
 		}
 	}
