@@ -42,6 +42,12 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
+	lease := leaseOf(ctx)
+	if lease != nil && !s.detached {
+		if err := h.beSubtask(&s, lease, typeName, in); err != nil {
+			return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
+		}
+	}
 	t, fresh, w, given, err := h.admit(typeName, in, &s)
 	if given != nil {
 		given.deliver()
@@ -49,11 +55,15 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if w == nil {
 		return t, fresh, err
 	}
-	if !s.deadline.IsZero() {
+	if at := s.end(); !at.IsZero() {
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, s.deadline, ErrExpired)
+		ctx, stop = context.WithDeadlineCause(ctx, at, ErrExpired)
 		defer stop()
 	}
+	if err := lease.rest(nil); err != nil {
+		return nil, false, err
+	}
+	defer lease.goOn()
 	return h.awaitAdmission(ctx, w)
 }
 
@@ -74,7 +84,7 @@ func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool
 	}
 	full := h.fullGate(t.lane)
 	switch {
-	case full == nil:
+	case full == nil || t.mayExceed():
 		t.lane.gate.used++
 		h.gate.used++
 		h.accept(t, now)
@@ -107,7 +117,7 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 	if lane == nil {
 		return nil, &UnknownTypeError{Type: typeName}
 	}
-	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: lane.maxAttempts, level: levelOf(s.priority, false)}
+	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: lane.maxAttempts, level: levelOf(s.priority, s.parent != nil)}
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}
@@ -117,17 +127,26 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 	if s.backoff != nil {
 		t.more().backoff = s.backoff
 	}
-	switch {
-	case !s.deadline.IsZero():
-		t.deadline = h.clock.from(s.deadline)
-		if t.deadline <= now {
-			return nil, fmt.Errorf("submit task of type %q: %w", typeName, ErrExpired)
-		}
-	case lane.lifetime > 0:
+	if lane.lifetime > 0 && s.deadline.IsZero() {
 		t.deadline = now + int64(lane.lifetime)
 	}
-	if err := h.resolve(s.inputs, t); err != nil {
-		return nil, err
+	if at := s.end(); !at.IsZero() {
+		if end := h.clock.from(at); t.deadline == 0 || end < t.deadline {
+			t.deadline = end
+		}
+	}
+	var err error
+	switch {
+	case t.overdue(now):
+		err = ErrExpired
+	case s.parent != nil && s.parent.hub == h:
+		err = h.bear(t, s.parent.task)
+	}
+	if err == nil {
+		err = h.resolve(s.inputs, t)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("submit task of type %q: %w", typeName, err)
 	}
 	return t, nil
 }
@@ -136,6 +155,7 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 func (h *Hub) accept(t *task, now int64) {
 	t.submitted = now
 	h.record(t)
+	t.joinFamily()
 	h.emit(Event{Kind: EventSubmitted}, t, now)
 }
 
@@ -188,6 +208,10 @@ func (h *Hub) standInLine(t *task) *waiter {
 		w.at = &h.gate
 	}
 	w.at.line.pushBack(w)
+	if parent := t.parent(); parent != nil {
+		k := parent.kin()
+		k.submitted = append(k.submitted, w)
+	}
 	return w
 }
 
@@ -220,6 +244,7 @@ func (h *Hub) leaveLine(w *waiter) {
 
 // answer ends a waiter's wait: with a task, or with an error.
 func (h *Hub) answer(w *waiter, t *task, err error) {
+	w.leaveParent()
 	w.at, w.task, w.err = nil, t, err
 	if err != nil {
 		h.books.Refused++
@@ -253,23 +278,36 @@ func (h *Hub) admitWaiting(now int64) {
 		if w == nil {
 			return
 		}
-		t := w.task
-		known, err := h.known(t.id, t.lane.name)
-		if err == nil && t.overdue(now) {
-			err = ErrExpired
+		if !h.turnedAway(w, now) {
+			h.gate.line.remove(w)
+			h.letIn(w, now)
 		}
-		if known != nil || err != nil {
-			h.leaveLine(w)
-			h.answer(w, known, err)
-			continue
-		}
-		h.gate.line.remove(w)
-		h.gate.used++
-		w.fresh = true
-		h.accept(t, now)
-		h.enter(t, now)
-		h.answer(w, t, nil)
 	}
+}
+
+// turnedAway answers a waiter whose turn it is, if its task isn't to be accepted any more.
+func (h *Hub) turnedAway(w *waiter, now int64) bool {
+	t := w.task
+	known, err := h.known(t.id, t.lane.name)
+	if err == nil && t.overdue(now) {
+		err = ErrExpired
+	}
+	if known == nil && err == nil {
+		return false
+	}
+	h.leaveLine(w)
+	h.answer(w, known, err)
+	return true
+}
+
+// letIn accepts the task of a waiter that has left its line, and has a place of its type.
+func (h *Hub) letIn(w *waiter, now int64) {
+	h.gate.used++
+	w.fresh = true
+	w.leaveParent()
+	h.accept(w.task, now)
+	h.enter(w.task, now)
+	h.answer(w, w.task, nil)
 }
 
 // turnAway refuses all who stand in line.

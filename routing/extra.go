@@ -7,6 +7,8 @@ type extra struct {
 	progress any      // reported last
 	watchers []*watcher
 
+	kinship
+
 	inputs     []edge      // that it needs, as they were named
 	pending    int         // how many of them are not settled
 	dependants list[*edge] // those who wait for this one
@@ -49,6 +51,7 @@ func (t *task) nextLife() *extra {
 		return nil
 	}
 	e := &extra{timeout: t.extra.timeout, backoff: t.extra.backoff, inputs: t.extra.inputs}
+	e.parentID, e.depth = t.extra.parentID, t.extra.depth
 	t.extra.inputs = nil // of the old life nobody asks for them any more
 	return e
 }

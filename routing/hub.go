@@ -135,8 +135,10 @@ func (h *Hub) Close(cause error) {
 	h.closed = nil
 	h.refuseNew(reason)
 	now := h.clock.now()
-	for _, t := range h.unsettled() {
-		h.cancel(t, reason, now)
+	for _, t := range slices.Backward(h.unsettled()) { // those first that need others, or are subtasks of others
+		if !t.state.Settled() {
+			h.cancel(t, reason, now)
+		}
 	}
 	h.emit(Event{Kind: EventClosed, Err: cause}, nil, now)
 }
@@ -221,7 +223,7 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 }
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
-	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Priority: t.priority(), Attempt: attempt, IdempotencyKey: t.id}
+	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Parent: t.parentID(), Priority: t.priority(), Attempt: attempt, IdempotencyKey: t.id}
 	if t.deadline != 0 {
 		info.Deadline = h.clock.at(t.deadline)
 	}

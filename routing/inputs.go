@@ -97,7 +97,7 @@ func (h *Hub) resolve(inputs []named, dependant *task) error {
 		edges[i] = edge{id: in.id, input: in.task, dependant: dependant}
 	}
 	if len(faults) > 0 {
-		return fmt.Errorf("submit task of type %q: %w", dependant.lane.name, errors.Join(faults...))
+		return errors.Join(faults...)
 	}
 	dependant.more().inputs = edges
 	return nil
@@ -184,8 +184,8 @@ func (t *task) inputIDs() []string {
 // Inputs gives a handler the results of those inputs of its task ([After]) that are of this type, in the order in which After named
 // them. It fails outside of a task, and when one is not the type's Out.
 func (t Type[In, Out]) Inputs(ctx context.Context) ([]Out, error) {
-	lease, ok := ctx.Value(leaseKey{}).(*Lease)
-	if !ok {
+	lease := leaseOf(ctx)
+	if lease == nil {
 		return nil, fmt.Errorf("inputs of type %q: the context is not that of a task", t.name)
 	}
 	var results []Out

@@ -14,17 +14,22 @@ type Lease struct {
 	spoke   *Spoke
 	input   any
 	attempt int
-	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none
+	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none; written under the hub's mutex and ctxMu
 
 	node[*Lease]      // leases of the spoke; guarded by the hub's mutex
 	returned     bool // the spoke has settled it; guarded by the hub's mutex
+	waits        int  // goroutines of the handler that await something; guarded by the hub's mutex
+
+	named map[string]int // subtasks of the attempt by derived id; guarded by the hub's mutex
 
 	parent   context.Context // of the attempt's; set before anybody has that
 	ctxMu    sync.Mutex      // guards the rest; not held while calling onRevoke, or cancel once the context is known
 	ctx      context.Context // behind the attempt's, once it was needed
 	cancel   func(cause error)
 	onRevoke func(*Lease)
-	gone     error // the lease was revoked, or returned
+	gone     error       // the lease was revoked, or returned
+	timer    *time.Timer // of the time limit
+	restedAt int64       // since when that stands still; 0 if it doesn't
 }
 
 func (l *Lease) links() *node[*Lease] { return &l.node }
@@ -72,6 +77,7 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 	l.returned = true
 	if !s.left {
 		s.leases.remove(l)
+		l.stopResting()
 		s.wakeDrain()
 	}
 	h.expireIfDue(t, now)
