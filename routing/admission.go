@@ -29,26 +29,33 @@ type waiter struct {
 
 func (w *waiter) links() *node[*waiter] { return &w.node }
 
+// noOptions is a submission without options. Nobody writes to it.
+var noOptions submission
+
 // submit accepts a task, finds the one that is known by its id (fresh is false), or refuses.
 func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []SubmitOption) (_ *task, fresh bool, err error) {
-	var s submission
-	s.check(validName("task type", typeName))
-	for _, option := range opts {
-		option(&s)
+	s := &noOptions
+	if len(opts) > 0 {
+		s = &submission{}
+		for _, option := range opts {
+			option(s)
+		}
 	}
 	if len(s.faults) > 0 {
-		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, errors.Join(s.faults...))
+		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, errors.Join(append(s.faults, validName("task type", typeName))...))
 	}
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
 	lease := leaseOf(ctx)
 	if lease != nil && !s.detached {
-		if err := h.beSubtask(&s, lease, typeName, in); err != nil {
+		own := *s
+		s = &own
+		if err := h.beSubtask(s, lease, typeName, in); err != nil {
 			return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
 		}
 	}
-	t, fresh, w, given, err := h.admit(typeName, in, &s)
+	t, fresh, w, given, err := h.admit(&task{id: s.id, key: s.key, in: in}, typeName, s)
 	if given != nil {
 		given.deliver()
 	}
@@ -69,7 +76,7 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 
 // admit is submit as far as it needs no waiting; it returns a waiter if it does. If a spoke is free for the task, it comes with its first
 // lease, which is to be delivered.
-func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool, w *waiter, given *Lease, err error) {
+func (h *Hub) admit(t *task, typeName string, s *submission) (_ *task, fresh bool, w *waiter, given *Lease, err error) {
 	h.mu.Lock()
 	defer h.unlock()
 	now := h.clock.now()
@@ -77,8 +84,7 @@ func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool
 	if known != nil || err != nil {
 		return known, false, nil, nil, err
 	}
-	t, err = h.prepare(typeName, in, s, now)
-	if err != nil {
+	if err := h.prepare(t, typeName, s, now); err != nil {
 		h.books.Refused++
 		return nil, false, nil, nil, err
 	}
@@ -101,23 +107,26 @@ func (h *Hub) known(id, typeName string) (*task, error) {
 	if id == "" {
 		return nil, nil
 	}
-	t := h.records[id]
+	t := h.index.find(id)
 	if t != nil && t.lane.name != typeName {
 		return nil, &ConflictError{ID: id, Type: typeName, Known: t.lane.name}
 	}
 	return t, nil
 }
 
-// prepare makes the record of a new task, or refuses it for good.
-func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task, error) {
+// prepare completes the record of a new task, or refuses it for good.
+func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error {
 	if h.closed != nil {
-		return nil, h.closed
+		return h.closed
 	}
 	lane := h.lanes[typeName]
 	if lane == nil {
-		return nil, &UnknownTypeError{Type: typeName}
+		if err := validName("task type", typeName); err != nil {
+			return fmt.Errorf("submit task of type %q: %w", typeName, err)
+		}
+		return &UnknownTypeError{Type: typeName}
 	}
-	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: lane.maxAttempts, level: levelOf(s.priority, s.parent != nil)}
+	t.lane, t.maxAttempts, t.level = lane, lane.maxAttempts, levelOf(s.priority, s.parent != nil)
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}
@@ -146,9 +155,9 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 		err = h.resolve(s.inputs, t)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("submit task of type %q: %w", typeName, err)
+		return fmt.Errorf("submit task of type %q: %w", typeName, err)
 	}
-	return t, nil
+	return nil
 }
 
 // accept enters a task that has its places.

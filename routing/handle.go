@@ -15,7 +15,7 @@ type Handle[Out any] struct {
 }
 
 // ID returns the task's id.
-func (h *Handle[Out]) ID() string { return h.task.id }
+func (h *Handle[Out]) ID() string { return h.hub.index.id(h.task) }
 
 // Done returns a channel that is closed when the task is settled.
 func (h *Handle[Out]) Done() <-chan struct{} { return h.hub.settledChannel(h.task) }
@@ -85,7 +85,7 @@ func resultOf[Out any](h *Hub, t *task) (Out, error) {
 	}
 	value, ok := as[Out](out)
 	if !ok {
-		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", t.id, t.lane.name, out, reflect.TypeFor[Out]())
+		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.index.id(t), t.lane.name, out, reflect.TypeFor[Out]())
 	}
 	return value, nil
 }

@@ -96,7 +96,7 @@ func (h *Hub) Declare(types ...string) error {
 // unsettled task with this id.
 func (h *Hub) Cancel(id string, cause error) bool {
 	h.mu.Lock()
-	t := h.records[id]
+	t := h.index.find(id)
 	h.mu.Unlock()
 	return t != nil && h.cancelTask(t, cause)
 }
@@ -147,7 +147,7 @@ func (h *Hub) Close(cause error) {
 func (h *Hub) Inspect(id string) (TaskSnapshot, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t := h.records[id]
+	t := h.index.find(id)
 	if t == nil {
 		return TaskSnapshot{}, false
 	}
@@ -217,13 +217,14 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 	}
 	e.Time = h.clock.at(now)
 	if t != nil {
-		e.Task, e.Type, e.State = t.id, t.lane.name, t.state
+		e.Task, e.Type, e.State = h.index.id(t), t.lane.name, t.state
 	}
 	h.feed.add(e)
 }
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
-	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Parent: t.parentID(), Priority: t.priority(), Attempt: attempt, IdempotencyKey: t.id}
+	id := h.index.id(t)
+	info := TaskInfo{ID: id, Type: t.lane.name, Key: t.key, Parent: t.parentID(), Priority: t.priority(), Attempt: attempt, IdempotencyKey: id}
 	if t.deadline != 0 {
 		info.Deadline = h.clock.at(t.deadline)
 	}

@@ -31,7 +31,7 @@ func (h *Handle[Out]) input() (named, error) {
 	if h == nil {
 		return named{}, errNilInput
 	}
-	return named{h.task.id, h.hub, h.task}, nil
+	return named{h.ID(), h.hub, h.task}, nil
 }
 
 var errNilInput = errors.New("it is nil")
@@ -82,7 +82,7 @@ func (h *Hub) resolve(inputs []named, dependant *task) error {
 	var faults []error
 	for i, in := range inputs {
 		if in.task == nil {
-			in.hub, in.task = h, h.records[in.id]
+			in.hub, in.task = h, h.index.find(in.id)
 		}
 		_, twice := seen[in.id]
 		seen[in.id] = struct{}{}
@@ -244,7 +244,7 @@ const maxHops = 64
 const shownHops = 8
 
 func newInputError(input *task) *InputError {
-	e := &InputError{ID: input.id, Type: input.lane.name, Err: input.err}
+	e := &InputError{ID: input.err.ID, Type: input.lane.name, Err: input.err}
 	if below := e.below(); below != nil {
 		e.hops = below.hops + 1
 		if e.hops > maxHops {

@@ -35,7 +35,7 @@ type Lease struct {
 func (l *Lease) links() *node[*Lease] { return &l.node }
 
 // ID returns the task's id.
-func (l *Lease) ID() string { return l.task.id }
+func (l *Lease) ID() string { return l.hub.index.id(l.task) }
 
 // Type returns the name of the task's type.
 func (l *Lease) Type() string { return l.task.lane.name }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/rand"
 	"slices"
-	"strconv"
 )
 
 // Counts are the books of a hub. At every moment Accepted = Waiting + Leased + [Counts.Settled].
@@ -43,21 +42,19 @@ func (c *Counts) in(s State) *uint64 {
 // ledger is the memory of a hub: the record of every task that is unsettled, in quarantine, or in the window of settled ones.
 // Everything in it is guarded by the hub's mutex.
 type ledger struct {
-	records    map[string]*task
+	index      index
 	books      Counts
 	schedule   indexedHeap[*task] // by due time: deadlines, backoffs, holds, time limits of attempts
 	window     list[*task]        // settled, oldest first
 	quarantine list[*task]        // oldest first
 
-	nonce                       string // distinguishes made-up ids of different hubs
 	seq                         uint64
 	keptSettled, keptQuarantine int
 }
 
 func newLedger(o Options) ledger {
 	return ledger{
-		records:        make(map[string]*task),
-		nonce:          rand.Text()[:8],
+		index:          newIndex(rand.Text()[:8]),
 		keptSettled:    o.Results,
 		keptQuarantine: o.Quarantine,
 	}
@@ -67,19 +64,9 @@ func newLedger(o Options) ledger {
 func (l *ledger) record(t *task) {
 	l.seq++
 	t.seq = l.seq
-	if t.id == "" {
-		t.id = l.madeUpID()
-	}
-	l.records[t.id] = t
+	l.index.put(t)
 	l.books.Accepted++
 	*l.books.in(t.state)++
-}
-
-func (l *ledger) madeUpID() string {
-	var buf [32]byte
-	id := append(buf[:0], l.nonce...)
-	id = append(id, '-')
-	return string(strconv.AppendUint(id, l.seq, 36))
 }
 
 // move books a task from its state to another.
@@ -97,7 +84,7 @@ func (l *ledger) retire(t *task) {
 	for l.window.size > l.keptSettled {
 		oldest := l.window.head
 		l.window.remove(oldest)
-		delete(l.records, oldest.id)
+		l.index.remove(oldest)
 	}
 }
 
@@ -118,7 +105,7 @@ func (l *ledger) reschedule(t *task) {
 // unsettled returns all unsettled tasks, in the order in which they were accepted.
 func (l *ledger) unsettled() []*task {
 	tasks := make([]*task, 0, l.books.Unsettled())
-	for _, t := range l.records {
+	for t := range l.index.all() {
 		if !t.state.Settled() {
 			tasks = append(tasks, t)
 		}

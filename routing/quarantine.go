@@ -45,7 +45,7 @@ func (h *Hub) Requeue(id string) error {
 		state: StateQuarantined, level: t.level,
 	}
 	t.in = nil
-	h.records[id] = again
+	h.index.put(again)
 	h.move(again, StateWaiting)
 	again.lane.gate.used++
 	h.gate.used++
@@ -68,7 +68,7 @@ func (h *Hub) Discard(id string) error {
 }
 
 func (h *Hub) inQuarantine(id string) (*task, error) {
-	t := h.records[id]
+	t := h.index.find(id)
 	if t == nil || t.state != StateQuarantined || t.place != aside {
 		return nil, ErrNotQuarantined
 	}

@@ -16,7 +16,7 @@ func (l *Lease) leavesBehind(t *task) bool {
 	}
 	l.hub.mu.Lock()
 	defer l.hub.mu.Unlock()
-	return t.parentID() == l.task.id
+	return t.parentID() == l.hub.index.id(l.task)
 }
 
 // leaseOf returns the lease of the attempt that ctx belongs to, or nil.

@@ -82,7 +82,7 @@ func (h *Hub) beSubtask(s *submission, lease *Lease, typeName string, in any) er
 	if err := lease.inherit(s); err != nil || s.id != "" {
 		return err
 	}
-	base, ok := deriveID(lease.task.id, typeName, s.key, in)
+	base, ok := deriveID(lease.ID(), typeName, s.key, in)
 	for ok {
 		s.id = lease.subtaskID(base)
 		ok = h.spent(s.id)
@@ -125,7 +125,7 @@ func (h *Hub) bear(t, parent *task) error {
 		return ErrParentEnded
 	}
 	k := t.kin()
-	k.parent, k.parentID, k.depth = parent, parent.id, 1
+	k.parent, k.parentID, k.depth = parent, h.index.id(parent), 1
 	if parent.extra != nil {
 		k.depth += parent.extra.depth
 	}
@@ -208,7 +208,7 @@ func (h *Hub) letInSubtask(parent *task, now int64) {
 func (h *Hub) spent(id string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t := h.records[id]
+	t := h.index.find(id)
 	return t != nil && (t.state == StateFailed || t.state == StateCancelled || t.state == StateExpired)
 }
 

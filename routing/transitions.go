@@ -96,7 +96,7 @@ func (h *Hub) redeliver(t *task, v verdict, o Outcome, now int64) time.Duration 
 	var after time.Duration
 	switch {
 	case v.charge != uncharged:
-		after = t.backoff().delay(int(t.errors)+int(t.strikes), t.id, int(t.attempt))
+		after = t.backoff().delay(int(t.errors)+int(t.strikes), h.index.id(t), int(t.attempt))
 	case o.kind == OutcomeError:
 		after = min(max(v.wait, t.backoff().Min), maxRetryAfter)
 	default:
@@ -133,7 +133,7 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	case StateDone:
 		t.out = o.value
 	default:
-		t.err = &TaskError{ID: t.id, Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
+		t.err = &TaskError{ID: h.index.id(t), Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
 	}
 	t.over.Store(true)
 	if t.done != nil {
