@@ -179,7 +179,7 @@ func (h *Hub) enter(t *task, now int64) {
 // start leases a task that was just accepted to a spoke, if one is free and no other task of its type is before it; else it waits.
 func (h *Hub) start(t *task, now int64) *Lease {
 	l := t.lane
-	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 || h.stopped(l) || t.extra != nil && len(t.extra.inputs) > 0 {
+	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 || h.stopped(l) || t.hasInputs() {
 		h.enter(t, now)
 		return nil
 	}
