@@ -247,8 +247,11 @@ func (s *stray) abandoned(reason error) {
 	}
 }
 
-func (s *stray) returned() {
-	if s.state.Swap(back) == behind && s.in.node.tree.cameBack(s) {
+// returned says that it has come back, and reports whether it had been left.
+func (s *stray) returned() (left bool) {
+	left = s.state.Swap(back) == behind
+	if left && s.in.node.tree.cameBack(s) {
 		s.in.publish(Event{Kind: Returned, Cause: s.in.causeNow()})
 	}
+	return left
 }

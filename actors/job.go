@@ -13,7 +13,8 @@ type job struct {
 	agent *agent
 	lease *routing.Lease
 	stray stray
-	loses func(*routing.Lease) // job.beginPatience, bound once
+	runs  func()               // job.run, bound once
+	loses func(*routing.Lease) // job.beginPatience
 	life  stamp
 
 	mu       sync.Mutex     // guards the rest
@@ -24,28 +25,36 @@ type job struct {
 	waits    int            // its handler waits for so many things that have a time limit of their own
 }
 
-func newJob(a *agent, l *routing.Lease) *job {
-	j := &job{agent: a, lease: l, stray: stray{in: a.in}}
-	j.loses = j.beginPatience
+func newJob(a *agent) *job {
+	j := &job{agent: a, stray: stray{in: a.in}}
+	j.runs, j.loses = j.run, j.beginPatience
 	return j
 }
 
 // run handles the lease, and goes on with the next one as long as the hub has one for the agent.
 func (j *job) run() {
-	defer j.agent.done(j)
+	well := false
+	var failure error
+	defer func() { // also when the handler ends the goroutine
+		a := j.agent
+		a.done(j, well)
+		if failure != nil {
+			a.in.fail(failure)
+		}
+	}()
 	for j.lease != nil {
-		o, lost, failure := j.handle()
-		if lost {
+		var o routing.Outcome
+		var lost bool
+		if o, lost, failure = j.handle(); lost {
 			return // it was given up, and its agent with it
 		}
 		next, _ := j.lease.Settle(o)
 		if failure != nil {
-			j.agent.done(j)
-			j.agent.in.fail(failure)
 			return
 		}
 		j.lease = j.agent.more(next)
 	}
+	well = true
 }
 
 // handle runs the user's handler. An error is the task's outcome; a panic is the agent's failure as well; a cancel from us is neither. It is lost if the

@@ -47,6 +47,14 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
+	lease := leaseOf(ctx)
+	if lease != nil && !s.detached {
+		own := *s
+		s = &own
+		if err := h.beSubtask(s, lease, typeName, in); err != nil {
+			return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
+		}
+	}
 	t, fresh, w, given, err := h.admit(&task{id: s.id, key: s.key, in: in}, typeName, s)
 	if given != nil {
 		given.deliver()
@@ -54,11 +62,15 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if w == nil {
 		return t, fresh, err
 	}
-	if !s.deadline.IsZero() {
+	if at := s.end(); !at.IsZero() {
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, s.deadline, ErrExpired)
+		ctx, stop = context.WithDeadlineCause(ctx, at, ErrExpired)
 		defer stop()
 	}
+	if err := lease.rest(nil); err != nil {
+		return nil, false, err
+	}
+	defer lease.goOn()
 	return h.awaitAdmission(ctx, w)
 }
 
@@ -78,7 +90,7 @@ func (h *Hub) admit(t *task, typeName string, s *submission) (_ *task, fresh boo
 	}
 	full := h.fullGate(t.lane)
 	switch {
-	case full == nil:
+	case full == nil || t.mayExceed():
 		t.lane.gate.used++
 		h.gate.used++
 		h.accept(t, now)
@@ -114,7 +126,7 @@ func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error 
 		}
 		return &UnknownTypeError{Type: typeName}
 	}
-	t.lane, t.maxAttempts, t.level = lane, lane.maxAttempts, levelOf(s.priority, false)
+	t.lane, t.maxAttempts, t.level = lane, lane.maxAttempts, levelOf(s.priority, s.parent != nil)
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}
@@ -124,22 +136,35 @@ func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error 
 	if s.backoff != nil {
 		t.more().backoff = s.backoff
 	}
-	switch {
-	case !s.deadline.IsZero():
-		t.deadline = h.clock.from(s.deadline)
-		if t.deadline <= now {
-			return fmt.Errorf("submit task of type %q: %w", typeName, ErrExpired)
-		}
-	case lane.lifetime > 0:
+	if lane.lifetime > 0 && s.deadline.IsZero() {
 		t.deadline = now + int64(lane.lifetime)
 	}
-	return h.resolve(s.inputs, t)
+	if at := s.end(); !at.IsZero() {
+		if end := h.clock.from(at); t.deadline == 0 || end < t.deadline {
+			t.deadline = end
+		}
+	}
+	var err error
+	switch {
+	case t.overdue(now):
+		err = ErrExpired
+	case s.parent != nil && s.parent.hub == h:
+		err = h.bear(t, s.parent.task)
+	}
+	if err == nil {
+		err = h.resolve(s.inputs, t)
+	}
+	if err != nil {
+		return fmt.Errorf("submit task of type %q: %w", typeName, err)
+	}
+	return nil
 }
 
 // accept enters a task that has its places.
 func (h *Hub) accept(t *task, now int64) {
 	t.submitted = now
 	h.record(t)
+	t.joinFamily()
 	h.emit(Event{Kind: EventSubmitted}, t, now)
 }
 
@@ -154,7 +179,7 @@ func (h *Hub) enter(t *task, now int64) {
 // start leases a task that was just accepted to a spoke, if one is free and no other task of its type is before it; else it waits.
 func (h *Hub) start(t *task, now int64) *Lease {
 	l := t.lane
-	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 || h.stopped(l) || t.extra != nil && len(t.extra.inputs) > 0 {
+	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 || h.stopped(l) || t.hasInputs() {
 		h.enter(t, now)
 		return nil
 	}
@@ -192,6 +217,10 @@ func (h *Hub) standInLine(t *task) *waiter {
 		w.at = &h.gate
 	}
 	w.at.line.pushBack(w)
+	if parent := t.parent(); parent != nil {
+		k := parent.kin()
+		k.submitted = append(k.submitted, w)
+	}
 	return w
 }
 
@@ -224,6 +253,7 @@ func (h *Hub) leaveLine(w *waiter) {
 
 // answer ends a waiter's wait: with a task, or with an error.
 func (h *Hub) answer(w *waiter, t *task, err error) {
+	w.leaveParent()
 	w.at, w.task, w.err = nil, t, err
 	if err != nil {
 		h.books.Refused++
@@ -257,23 +287,36 @@ func (h *Hub) admitWaiting(now int64) {
 		if w == nil {
 			return
 		}
-		t := w.task
-		known, err := h.known(t.id, t.lane.name)
-		if err == nil && t.overdue(now) {
-			err = ErrExpired
+		if !h.turnedAway(w, now) {
+			h.gate.line.remove(w)
+			h.letIn(w, now)
 		}
-		if known != nil || err != nil {
-			h.leaveLine(w)
-			h.answer(w, known, err)
-			continue
-		}
-		h.gate.line.remove(w)
-		h.gate.used++
-		w.fresh = true
-		h.accept(t, now)
-		h.enter(t, now)
-		h.answer(w, t, nil)
 	}
+}
+
+// turnedAway answers a waiter whose turn it is, if its task isn't to be accepted any more.
+func (h *Hub) turnedAway(w *waiter, now int64) bool {
+	t := w.task
+	known, err := h.known(t.id, t.lane.name)
+	if err == nil && t.overdue(now) {
+		err = ErrExpired
+	}
+	if known == nil && err == nil {
+		return false
+	}
+	h.leaveLine(w)
+	h.answer(w, known, err)
+	return true
+}
+
+// letIn accepts the task of a waiter that has left its line, and has a place of its type.
+func (h *Hub) letIn(w *waiter, now int64) {
+	h.gate.used++
+	w.fresh = true
+	w.leaveParent()
+	h.accept(w.task, now)
+	h.enter(w.task, now)
+	h.answer(w, w.task, nil)
 }
 
 // turnAway refuses all who stand in line.

@@ -12,7 +12,9 @@ type leaseKey struct{}
 type jobContext Lease
 
 func (c *jobContext) Deadline() (time.Time, bool) {
+	c.ctxMu.Lock()
 	end, cause := (*Lease)(c).ends()
+	c.ctxMu.Unlock()
 	deadline, ok := c.parent.Deadline()
 	if cause != nil && (!ok || end.Before(deadline)) {
 		return end, true
@@ -42,8 +44,8 @@ func (c *jobContext) Value(key any) any {
 
 // FromContext tells a handler which task it works on. It is false outside of a task.
 func FromContext(ctx context.Context) (TaskInfo, bool) {
-	lease, ok := ctx.Value(leaseKey{}).(*Lease)
-	if !ok {
+	lease := leaseOf(ctx)
+	if lease == nil {
 		return TaskInfo{}, false
 	}
 	return lease.Info(), true
@@ -77,6 +79,7 @@ func (l *Lease) OnRevoke(f func(*Lease)) {
 func (l *Lease) ended() context.Context {
 	l.ctxMu.Lock()
 	made, over := l.ctx, l.gone != nil
+	end, cause := l.ends()
 	l.ctxMu.Unlock()
 	switch {
 	case made != nil:
@@ -84,7 +87,7 @@ func (l *Lease) ended() context.Context {
 	case over, l.parent.Err() != nil:
 		return l.made()
 	}
-	if end, cause := l.ends(); cause != nil && !time.Now().Before(end) {
+	if cause != nil && !time.Now().Before(end) {
 		return l.made()
 	}
 	return nil
@@ -99,22 +102,32 @@ func (l *Lease) made() context.Context {
 	}
 	ctx, cancel := context.WithCancelCause(l.parent)
 	release := (func(error))(cancel)
-	if end, cause := l.ends(); cause != nil && l.gone != context.Canceled {
+	if deadline := l.task.deadline; deadline != 0 && l.gone != context.Canceled {
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, end, cause)
+		ctx, stop = context.WithDeadlineCause(ctx, l.hub.clock.at(deadline), ErrExpired)
 		release = func(err error) { cancel(err); stop() }
 	}
+	gone := l.gone
+	if l.expires != 0 && (gone == nil || gone == ErrAttemptTimeout) {
+		ctx, release = l.limit(ctx, release)
+		if _, limit := l.ends(); limit == ErrAttemptTimeout && l.left() <= 0 {
+			gone = ErrAttemptTimeout
+		}
+	}
 	l.ctx, l.cancel = ctx, release
-	if l.gone != nil {
-		release(l.gone) // nobody hears of this end but those who have the context, which the caller is about to get
+	if gone != nil {
+		release(gone) // nobody hears of this end but those who have the context, which the caller is about to get
 		l.cancel = nil
 	}
 	return ctx
 }
 
-// ends returns when the attempt must be over, and why; the cause is nil if there is no limit.
+// ends returns when the attempt must be over, and why; the cause is nil if there is no limit. The caller holds ctxMu.
 func (l *Lease) ends() (time.Time, error) {
 	deadline, expires := l.task.deadline, l.expires
+	if l.extra != nil && l.extra.restedAt != 0 {
+		expires = 0
+	}
 	switch {
 	case deadline == 0 && expires == 0:
 		return time.Time{}, nil
@@ -138,7 +151,7 @@ func (l *Lease) revoke(cause error) {
 	if !first {
 		return
 	}
-	if cancel != nil && cause != ErrExpired && cause != ErrAttemptTimeout { // for those it has a timer, and ends with the right Err by it
+	if cancel != nil && cause != ErrExpired { // for that it has a timer, and ends with the right Err by it
 		cancel(cause)
 	}
 	if tell != nil {
@@ -154,6 +167,9 @@ func (l *Lease) releaseContext() {
 	}
 	cancel := l.cancel
 	l.cancel, l.onRevoke = nil, nil
+	if l.extra != nil && l.extra.timer != nil {
+		l.extra.timer.Stop()
+	}
 	l.ctxMu.Unlock()
 	if cancel != nil {
 		cancel(context.Canceled)

@@ -3,7 +3,8 @@ package routing
 // doomed is a task that has to be settled because another one was.
 type doomed struct {
 	task  *task
-	input *task // it was needed, and ended without a result
+	input *task // that it needs ended without a result, so it fails
+	cause error // or it is cancelled for this
 }
 
 // doom notes a task for settleDoomed. Settling it right away could go as deep as tasks depend on each other.
@@ -17,8 +18,12 @@ func (h *Hub) settleDoomed(now int64) {
 	h.dooming = true
 	for i := 0; i < len(h.doomed); i++ {
 		d := h.doomed[i]
-		if !d.task.state.Settled() {
+		switch {
+		case d.task.state.Settled():
+		case d.input != nil:
 			h.settle(d.task, StateFailed, Outcome{err: newInputError(d.input)}, now)
+		default:
+			h.cancel(d.task, d.cause, now)
 		}
 	}
 	clear(h.doomed)

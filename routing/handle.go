@@ -21,23 +21,37 @@ func (h *Handle[Out]) ID() string { return h.hub.index.id(h.task) }
 func (h *Handle[Out]) Done() <-chan struct{} { return h.hub.settledChannel(h.task) }
 
 // Await waits until the task is settled and returns its result, or a [*TaskError]. When ctx ends first it returns the cause of
-// ctx, and the task goes on.
+// ctx, and the task goes on. A handler that awaits another task does so with its context: its own credit is free for others as long
+// as it waits.
 func (h *Handle[Out]) Await(ctx context.Context) (Out, error) {
-	if h.task.over.Load() {
-		return h.result()
+	if err := h.wait(ctx); err != nil {
+		var zero Out
+		return zero, err
 	}
+	return h.result()
+}
+
+// wait waits until the task is settled (nil) or ctx ends.
+func (h *Handle[Out]) wait(ctx context.Context) error {
+	if h.task.over.Load() {
+		return nil
+	}
+	lease := leaseOf(ctx)
+	if err := lease.rest(h.task); err != nil {
+		return err
+	}
+	defer lease.goOn()
 	done := h.Done()
 	select {
 	case <-done:
-		return h.result()
+		return nil
 	default:
 	}
 	select {
 	case <-done:
-		return h.result()
+		return nil
 	case <-ctx.Done():
-		var zero Out
-		return zero, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 

@@ -135,8 +135,10 @@ func (h *Hub) Close(cause error) {
 	h.closed = nil
 	h.refuseNew(reason)
 	now := h.clock.now()
-	for _, t := range h.unsettled() {
-		h.cancel(t, reason, now)
+	for _, t := range slices.Backward(h.unsettled()) { // those first that need others, or are subtasks of others
+		if !t.state.Settled() {
+			h.cancel(t, reason, now)
+		}
 	}
 	h.emit(Event{Kind: EventClosed, Err: cause}, nil, now)
 }
@@ -222,7 +224,7 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
 	id := h.index.id(t)
-	info := TaskInfo{ID: id, Type: t.lane.name, Key: t.key, Priority: t.priority(), Attempt: attempt, IdempotencyKey: id}
+	info := TaskInfo{ID: id, Type: t.lane.name, Key: t.key, Parent: t.parentID(), Priority: t.priority(), Attempt: attempt, IdempotencyKey: id}
 	if t.deadline != 0 {
 		info.Deadline = h.clock.at(t.deadline)
 	}
@@ -241,8 +243,8 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 		Progress:  t.progress(),
 		Inputs:    t.inputIDs(),
 	}
-	if t.extra != nil {
-		s.Pending = t.extra.pending
+	if f := t.fan(); f != nil {
+		s.Pending = f.pending
 	}
 	if t.err != nil {
 		s.Err = t.err

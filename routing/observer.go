@@ -5,20 +5,20 @@ import "context"
 // Beat is a sign of life without anything to report: whoever watches over the task's agent knows that its handler gets on. It costs some
 // nanoseconds, so a long computation may call it in its loop. Outside of a task it does nothing.
 func Beat(ctx context.Context) {
-	if lease, ok := ctx.Value(leaseKey{}).(*Lease); ok {
+	if lease := leaseOf(ctx); lease != nil {
 		lease.beat()
 	}
 }
 
 // Waiting says that the handler waits from now on for something that has a time limit of its own, until it calls done: meanwhile nobody
-// expects progress of it. Outside of a task it does nothing.
+// expects progress of it. (Awaiting another task says so by itself.) Outside of a task it does nothing.
 func Waiting(ctx context.Context) (done func()) {
-	lease, ok := ctx.Value(leaseKey{}).(*Lease)
-	if !ok || lease.observer == nil {
+	lease := leaseOf(ctx)
+	if lease == nil || lease.observer == nil {
 		return func() {}
 	}
-	lease.observer.Waits(true)
-	return func() { lease.observer.Waits(false) }
+	lease.observe(true)
+	return func() { lease.observe(false) }
 }
 
 // Observer is what a spoke may watch a handler with. Its methods are called on the goroutines of the handler, and must be quick.
@@ -33,5 +33,11 @@ func (l *Lease) Observe(o Observer) { l.observer = o }
 func (l *Lease) beat() {
 	if l.observer != nil {
 		l.observer.Progressed()
+	}
+}
+
+func (l *Lease) observe(waiting bool) {
+	if l.observer != nil {
+		l.observer.Waits(waiting)
 	}
 }

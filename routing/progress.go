@@ -8,7 +8,7 @@ import (
 // Progress reports how far the task is; the submitter reads the latest value with [Handle.Progress], or each from [Handle.Updates]. Outside
 // of a task, and from an attempt whose lease is gone, it does nothing.
 func Progress(ctx context.Context, value any) {
-	if lease, ok := ctx.Value(leaseKey{}).(*Lease); ok {
+	if lease := leaseOf(ctx); lease != nil {
 		lease.hub.reportProgress(lease, value)
 		lease.beat()
 	}

@@ -19,7 +19,7 @@ type SpokeSpec struct {
 	ID SpokeID
 	// Types are the names of the task types it handles, at least one.
 	Types []string
-	// Credits is how many leases it may hold at a time. Default 1.
+	// Credits is how many leases it may hold at a time, beside those whose handlers await subtasks. Default 1.
 	Credits int
 	// Deliver hands it a lease. It is called outside of the hub's lock, on any goroutine, possibly after the lease was revoked or the
 	// spoke has left, and must not block. If it panics, the spoke leaves.
@@ -36,6 +36,7 @@ type Spoke struct {
 
 	// Guarded by the hub's mutex.
 	leases  list[*Lease] // given and not returned
+	resting int          // of them, with handlers that await something
 	picked  uint64       // the hub's count of leases at the last one
 	paused  bool
 	shelved bool // paused by PauseSpoke
@@ -142,10 +143,13 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 }
 
 // free reports whether the spoke may have another lease.
-func (s *Spoke) free() bool { return !s.left && !s.paused && !s.shelved && s.leases.size < s.credits }
+func (s *Spoke) free() bool { return !s.left && !s.paused && !s.shelved && s.busy() < s.credits }
+
+// busy returns how many credits are in use; for a while it may be more than there are.
+func (s *Spoke) busy() int { return s.leases.size - s.resting }
 
 func (s *Spoke) candidate() Candidate {
-	return Candidate{ID: s.id, Load: s.leases.size, Credits: s.credits, Picked: s.picked}
+	return Candidate{ID: s.id, Load: s.busy(), Credits: s.credits, Picked: s.picked}
 }
 
 func (s *Spoke) seatIn(l *lane) *seat {

@@ -10,8 +10,9 @@ type SpokeStatus struct {
 	ID SpokeID
 	// Types are the task types it is registered for.
 	Types []string
-	// Credits is how many leases it may hold, Leases how many it holds.
-	Credits, Leases int
+	// Credits is how many leases it may hold at a time, Leases how many it holds; Awaiting is how many of those don't count just now,
+	// because their handlers await something.
+	Credits, Leases, Awaiting int
 	// Paused: it gets no new leases.
 	Paused bool
 }
@@ -22,7 +23,7 @@ func (h *Hub) Spokes() []SpokeStatus {
 	defer h.mu.Unlock()
 	list := make([]SpokeStatus, 0, len(h.spokes))
 	for _, s := range h.spokes {
-		status := SpokeStatus{ID: s.id, Credits: s.credits, Leases: s.leases.size, Paused: s.paused || s.shelved}
+		status := SpokeStatus{ID: s.id, Credits: s.credits, Leases: s.leases.size, Awaiting: s.resting, Paused: s.paused || s.shelved}
 		for i := range s.seats {
 			status.Types = append(status.Types, s.seats[i].lane.name)
 		}

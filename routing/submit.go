@@ -6,7 +6,7 @@ import (
 )
 
 // SubmitOption is an option of a submit: [ID], [Key], [Priority], [Deadline], [Timeout], [MaxAttempts],
-// [RetryBackoff], [After], [Wait].
+// [RetryBackoff], [After], [Detached], [Wait].
 type SubmitOption func(*submission)
 
 type submission struct {
@@ -15,6 +15,9 @@ type submission struct {
 	hasPriority bool
 	backoff     *Backoff
 	inputs      []named
+	detached    bool
+	parent      *Lease    // whose handler submits it, if it is to be a subtask
+	inherited   time.Time // its deadline
 	deadline    time.Time
 	timeout     time.Duration
 	maxAttempts int
@@ -23,7 +26,8 @@ type submission struct {
 }
 
 // ID names the task. Submitting an id that the hub knows returns the handle of the task it has (input and options of the
-// second submit are ignored). Without it the hub makes up an id that is unique across hubs and processes.
+// second submit are ignored). Without it the hub makes up an id that is unique across hubs and processes, or, for a subtask, one that is
+// found again by the next attempt of its parent.
 func ID(id string) SubmitOption {
 	return func(s *submission) {
 		s.id = id

@@ -43,7 +43,9 @@ func (s State) Settled() bool { return s >= StateDone }
 // TaskInfo is what is known of a task when it is leased.
 type TaskInfo struct {
 	ID, Type, Key string
-	Priority      int
+	// Parent is the id of the task whose subtask it is, if it is one.
+	Parent   string
+	Priority int
 	// Attempt is the number of this lease, from 1; it grows with every lease, the uncharged ones too.
 	Attempt int
 	// IdempotencyKey is the same for all attempts of the task: hand it to services that can tell a repetition.
@@ -157,7 +159,7 @@ func (t *task) nextDue() int64 {
 	}
 	due, other := t.deadline, int64(0)
 	switch {
-	case t.state == StateLeased:
+	case t.state == StateLeased && t.lease.waits == 0:
 		other = t.lease.expires
 	case t.place == delayed, t.place == held:
 		other = t.readyAt

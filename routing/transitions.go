@@ -152,6 +152,7 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	}
 	if t.extra != nil {
 		h.tellDependants(t)
+		h.leaveFamily(t, now)
 	}
 	h.leave(t, now)
 	h.settleDoomed(now)
@@ -169,7 +170,7 @@ func (h *Hub) expireIfDue(t *task, now int64) {
 	case t.state.Settled():
 	case t.overdue(now):
 		h.cutShort(t, StateExpired, Outcome{kind: OutcomeExpired}, ErrExpired, now)
-	case t.state == StateLeased && t.lease.expires != 0 && t.lease.expires <= now:
+	case t.state == StateLeased && t.lease.overtime(now):
 		h.conclude(t, Outcome{kind: OutcomeTimedOut, err: ErrAttemptTimeout}, now)
 	}
 }

@@ -18,6 +18,9 @@ import (
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
+// longType is a type of tasks that take long, and have a time limit of their own.
+var longType = routing.NewType[int, int]("long")
+
 // lenient is a policy that a few replaced agents don't exhaust.
 var lenient = strategies.OneForOne(strategies.MaxRestarts(100, time.Hour))
 
@@ -102,6 +105,10 @@ func TestLivenessOnlyWhatHangsIsReplaced(t *testing.T) {
 			}
 			return actors.Guard(ctx, "unlimited", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
 		}, limit + 5*look, true, routing.OutcomeHung},
+		{"awaits a subtask that takes long", func(ctx context.Context, g *gate, _ int) (int, error) {
+			tree, _ := actors.TreeFromContext(ctx)
+			return longType.Do(ctx, tree, 1)
+		}, time.Hour, false, routing.OutcomeDone},
 		{"behind a stream that goes on", func(ctx context.Context, g *gate, _ int) (int, error) {
 			return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
 				for range 1000 {
@@ -133,8 +140,13 @@ func TestLivenessOnlyWhatHangsIsReplaced(t *testing.T) {
 				events := silences()
 				limits := actors.Lifecycle{Liveness: &actors.Liveness{Max: limit}}
 				work := routing.NewType[int, int]("work")
+				long := actors.Agent("long", longType, func(context.Context, int) (int, error) {
+					time.Sleep(time.Hour)
+					return 1, nil
+				})
 				tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
 					actors.Breaker{ID: "llm"},
+					long.With(actors.Lifecycle{Liveness: &actors.Liveness{OnHung: actors.HungIgnore}}),
 					actors.Breaker{ID: "slow", Config: breaker.Config{OperationTimeout: 2 * time.Hour}},
 					actors.Breaker{ID: "unlimited", Config: breaker.Config{OperationTimeout: breaker.NoTimeout}},
 					actors.Pool(2, actors.Agent("w", work, func(ctx context.Context, _ int) (int, error) {
