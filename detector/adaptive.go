@@ -54,6 +54,9 @@ func (d *Adaptive) Phi(now time.Duration) float64 {
 // Available says whether phi is below the threshold, to the nanosecond in which it crosses.
 func (d *Adaptive) Available(now time.Duration) bool { return int64(now) < d.line.deadline.Load() }
 
+// AvailableUntil is the reading from which Available is false, unless there is a heartbeat before.
+func (d *Adaptive) AvailableUntil() time.Duration { return time.Duration(d.line.deadline.Load()) }
+
 // Monitoring says whether there has been a heartbeat.
 func (d *Adaptive) Monitoring() bool { return unpackHeader(d.line.header.Load()).count > 0 }
 

@@ -31,17 +31,7 @@ func regular(d *detector.Adaptive, now time.Duration, n int, interval time.Durat
 }
 
 // patience is how long after now the detector gives up.
-func patience(d detector.Detector, now time.Duration) time.Duration {
-	low, high := now, now+1000*time.Hour
-	for low+1 < high {
-		if middle := low + (high-low)/2; d.Available(middle) {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return high - now
-}
+func patience(d detector.Detector, now time.Duration) time.Duration { return d.AvailableUntil() - now }
 
 func TestAdaptiveDefaults(t *testing.T) {
 	assert.Equal(t, detector.AdaptiveConfig{
@@ -273,6 +263,9 @@ func TestPhiRisesWhileTheSilenceLasts(t *testing.T) {
 		silences := rapid.SliceOfN(interval, 1, 60).Draw(t, "silences")
 		for _, d := range []detector.Detector{adaptive, window, deadline} {
 			at, last := now, d.Phi(now)
+			if until := d.AvailableUntil(); d.Available(until) || !d.Available(until-1) {
+				t.Fatalf("%T: available until %v", d, until)
+			}
 			for _, s := range silences {
 				at += time.Duration(s)
 				phi := d.Phi(at)
