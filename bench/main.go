@@ -28,7 +28,7 @@ type part struct {
 	begin func(size) (cases []benchmark, notes []string, end func())
 }
 
-var parts = []part{supervision, circuitBreaker, taskRouting}
+var parts = []part{supervision, circuitBreaker, taskRouting, failureDetector}
 
 func main() {
 	names := make([]string, len(parts))

@@ -33,7 +33,11 @@ func newRow(b benchmark, c contender, against string, figures, baseline []figure
 	for i, f := range figures {
 		values = append(values, f.value)
 		allocs = append(allocs, f.allocs)
-		ratios = append(ratios, f.value/baseline[i].value)
+		if f.value == 0 {
+			ratios = append(ratios, 0) // whatever it's compared with
+		} else {
+			ratios = append(ratios, f.value/baseline[i].value)
+		}
 	}
 	r := row{Case: b.name, Peer: c.name, Unit: b.unit, Against: against, NoAlloc: c.noAlloc,
 		Value: median(values), Ratio: median(ratios)}

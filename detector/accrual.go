@@ -76,6 +76,9 @@ func (d *Accrual) Phi(now time.Duration) float64 {
 // Available says whether phi is below the threshold, to the nanosecond in which it crosses.
 func (d *Accrual) Available(now time.Duration) bool { return int64(now) < d.deadline.Load() }
 
+// AvailableUntil is the reading from which Available is false, unless there is a heartbeat before.
+func (d *Accrual) AvailableUntil() time.Duration { return time.Duration(d.deadline.Load()) }
+
 // Monitoring says whether there has been a heartbeat.
 func (d *Accrual) Monitoring() bool { return d.deadline.Load() != never }
 

@@ -2,6 +2,7 @@ package detector
 
 import (
 	"math"
+	"runtime"
 	"time"
 )
 
@@ -47,12 +48,14 @@ func (d *Adaptive) HeartbeatEvery(now, period time.Duration) { d.line.beat(now, 
 
 // Phi is the present suspicion. Beyond MaxLateness it is at least the threshold.
 func (d *Adaptive) Phi(now time.Duration) float64 {
-	v := d.line.read()
-	return v.phi(now)
+	return d.line.phi(now)
 }
 
 // Available says whether phi is below the threshold, to the nanosecond in which it crosses.
 func (d *Adaptive) Available(now time.Duration) bool { return int64(now) < d.line.deadline.Load() }
+
+// AvailableUntil is the reading from which Available is false, unless there is a heartbeat before.
+func (d *Adaptive) AvailableUntil() time.Duration { return time.Duration(d.line.deadline.Load()) }
 
 // Monitoring says whether there has been a heartbeat.
 func (d *Adaptive) Monitoring() bool { return unpackHeader(d.line.header.Load()).count > 0 }
@@ -75,7 +78,7 @@ type AdaptiveStats struct {
 
 // Stats is zero before the first heartbeat.
 func (d *Adaptive) Stats() AdaptiveStats {
-	v := d.line.read()
+	v := d.line.view()
 	return v.stats()
 }
 
@@ -140,7 +143,7 @@ func (l *line) resume(now time.Duration) {
 // expect begins to judge a thing that has not been heard of: its first heartbeat is due within that time.
 func (l *line) expect(now, first time.Duration) {
 	l.update(func(v *view) {
-		v.last, v.pauseAt, v.period = now, now, float64(clampPeriod(first))
+		v.last, v.pauseAt, v.period = now, now, float64(declared(first))
 		v.count, v.unlearned = 1, true
 		v.decide()
 	})
@@ -148,47 +151,78 @@ func (l *line) expect(now, first time.Duration) {
 
 // beat records a heartbeat, unless another is being recorded. It returns from when on the thing is suspect.
 func (l *line) beat(now, period time.Duration) (suspect time.Duration, recorded bool) {
-	w, ok := l.tryLock()
+	last, ok := l.tryLock()
 	if !ok {
 		return 0, false
 	}
-	return l.beatLocked(w, now, period)
+	return l.beatLocked(last, now, period)
 }
 
-// beatLocked records a heartbeat under the lock, and unlocks. It writes only words that have changed.
-func (l *line) beatLocked(w uint64, now, period time.Duration) (suspect time.Duration, recorded bool) {
-	v := l.load(w, l.last.Load())
-	if v.suspended || v.count > 0 && now <= v.last {
-		l.header.Store(w)
+// beatLocked records a heartbeat under the lock, and unlocks. It is the usual case of beatSlowly, which says what it does, without what is
+// not needed in it: the heartbeat is on time or nearly so, and all weights are settled.
+func (l *line) beatLocked(last, now, period time.Duration) (suspect time.Duration, recorded bool) {
+	h, rhythm, s := l.header.Load(), l.rhythm.Load(), l.settings.Load()
+	pauseAt := time.Duration(l.pauseAt.Load())
+	if h&steadyMask != steady || now <= last || now >= time.Duration(l.deadline.Load()) || now-pauseAt > s.rebase || now > maxReading {
+		return l.beatSlowly(last, now, period)
+	}
+	due, next := s.interval, s.interval
+	if p := math.Float32frombits(uint32(rhythm)); p > 0 {
+		due = float64(p)
+	}
+	late := float64(now-last) - due
+	fast, slow := unpackEstimate(l.fast.Load()), unpackEstimate(l.slow.Load())
+	margin := outlierLimit * outlierLimit * max(fast.variance, slow.variance, s.minVariance)
+	above, below := late-max(fast.mean, slow.mean), late-min(fast.mean, slow.mean)
+	if above > 0 && above*above > margin || below < 0 && below*below > margin {
+		return l.beatSlowly(last, now, period)
+	}
+	fast, slow = fast.add(late, fastWeight), slow.add(late, slowWeight)
+	l.fast.Store(fast.pack())
+	l.slow.Store(slow.pack())
+	if period > 0 {
+		next = float64(declared(period))
+	}
+	if r := rhythm&^math.MaxUint32 | uint64(math.Float32bits(declared(period))); r != rhythm {
+		l.rhythm.Store(r)
+	}
+	pause := max(float64(math.Float32frombits(uint32(h>>shiftPause)))*(1-s.decay*float64(now-pauseAt)), s.minPause)
+	stddev := math.Sqrt(max(fast.variance, slow.variance, s.minVariance))
+	patience := max(fast.mean, slow.mean) + pause
+	l.deadline.Store(int64(s.after(now, next, patience+s.zFail*stddev)))
+	l.unlock(now)
+	return s.after(now, next, patience+s.zSuspect*stddev), true
+}
+
+// beatSlowly records a heartbeat under the lock, and unlocks.
+func (l *line) beatSlowly(last, now, period time.Duration) (suspect time.Duration, recorded bool) {
+	now = min(max(now, -maxReading), maxReading)
+	var w words
+	l.load(&w)
+	v := w.view()
+	if v.suspended || v.count > 0 && now <= last {
+		l.unlock(last)
 		return 0, false
 	}
-	rhythm, pauseAt := pair(v.period, v.runMean), v.pauseAt
 	if v.count == 0 {
 		v.pauseAt = now
 	} else {
 		if !v.unlearned {
-			v.learn(float64(saturatingSub(now, v.last)) - v.due())
+			v.learn(float64(now-last) - v.due())
 		}
 		v.adaptPause(now)
 	}
 	v.unlearned = false
 	v.count = min(v.count+1, maxCount)
-	v.last, v.period = now, float64(clampPeriod(period))
-	mean, stddev := v.spread()
-	pause := v.acceptable()
-	l.fast.Store(v.fast.pack())
-	l.slow.Store(v.slow.pack())
-	if r := pair(v.period, v.runMean); r != rhythm {
-		l.rhythm.Store(r)
-	}
-	if v.pauseAt != pauseAt {
-		l.pauseAt.Store(int64(v.pauseAt))
-	}
-	l.last.Store(int64(now))
-	l.deadline.Store(int64(v.after(mean + pause + v.settings.zFail*stddev)))
-	l.unlock(v.header)
-	return v.after(mean + pause + v.settings.zSuspect*stddev), true
+	v.last, v.period = now, float64(declared(period))
+	v.decide()
+	l.store(&v)
+	l.unlock(now)
+	return v.suspectAt(), true
 }
+
+// declared is a period as it is kept, 0 if there is none.
+func declared(period time.Duration) float32 { return float32(clampPeriod(period)) }
 
 func clampPeriod(period time.Duration) time.Duration { return min(max(period, 0), maxDuration) }
 
@@ -202,20 +236,18 @@ func (v *view) due() float64 {
 
 // acceptable is the pause in force: it has been shrinking since pauseAt. It does not change between two heartbeats.
 func (v *view) acceptable() float64 {
-	shrunk := float64(v.pause) * (1 - v.settings.decay*float64(saturatingSub(v.last, v.pauseAt)))
-	return max(shrunk, v.settings.minPause)
+	return max(float64(v.pause)*(1-v.settings.decay*float64(saturatingSub(v.last, v.pauseAt))), v.settings.minPause)
 }
 
 // adaptPause grows the pause if the heartbeat that comes now refutes a suspicion, and writes down from time to time how far
 // it has shrunk since the last one.
 func (v *view) adaptPause(now time.Duration) {
-	const often = 1.0 / 64 // 1-x is e^-x, to 1e-4
 	mistaken := now >= v.deadline && !v.unlearned
-	shrunk := v.settings.decay * float64(saturatingSub(now, v.pauseAt))
-	if !mistaken && shrunk < often {
+	passed := saturatingSub(now, v.pauseAt)
+	if !mistaken && passed <= v.settings.rebase {
 		return
 	}
-	pause := float64(v.pause) * math.Exp(-shrunk)
+	pause := float64(v.pause) * math.Exp(-v.settings.decay*float64(passed))
 	if mistaken {
 		pause *= math.Exp(pauseStep)
 	}
@@ -226,10 +258,9 @@ func (v *view) adaptPause(now time.Duration) {
 // setPause makes it the pause in force.
 func (v *view) setPause(pause float64) { v.pause, v.pauseAt = float32(pause), v.last }
 
-// after is the moment when the next heartbeat is later than that.
-func (v *view) after(late float64) time.Duration {
-	patience := max(1, v.due()+min(late, v.settings.maxLateness))
-	return min(never-1, saturatingAdd(v.last, time.Duration(math.Ceil(patience))))
+// after is the moment when a heartbeat is so much later than it was due, after the last.
+func (s *settings) after(last time.Duration, due, late float64) time.Duration {
+	return saturatingAdd(last, time.Duration(max(0, due+min(late, s.maxLateness)))+1) // +1 rounds up
 }
 
 // failAt is from when on the thing is not available, suspectAt from when on it is suspect. never if it isn't judged.
@@ -241,20 +272,43 @@ func (v *view) crossing(z float64) time.Duration {
 		return never
 	}
 	mean, stddev := v.spread()
-	return v.after(mean + v.acceptable() + z*stddev)
+	return v.settings.after(v.last, v.due(), mean+v.acceptable()+z*stddev)
 }
 
 func (v *view) decide() { v.deadline = v.failAt() }
 
-func (v *view) phi(now time.Duration) float64 {
-	if v.count == 0 || v.suspended {
+// phi is the suspicion at a clock reading.
+func (l *line) phi(now time.Duration) float64 {
+	for {
+		last, header := l.last.Load(), l.header.Load()
+		deadline, fast, slow, settings := l.deadline.Load(), l.fast.Load(), l.slow.Load(), l.settings.Load()
+		if last&lockBit == 0 && header&oddSequence == 0 && l.header.Load() == header && l.last.Load() == last {
+			return phi(now, deadline, fast, slow, settings)
+		}
+		runtime.Gosched()
+	}
+}
+
+func (w *words) phi(now time.Duration) float64 {
+	return phi(now, w.deadline, w.fast, w.slow, w.settings)
+}
+
+// phi is the suspicion at a clock reading. The deadline is where z is that of the threshold, so z at any other moment follows from how
+// far off that is. (Comparisons instead of max: it costs twice as much, for the sake of NaN.)
+func phi(now time.Duration, deadline int64, fast, slow uint64, s *settings) float64 {
+	if deadline == never {
 		return 0
 	}
-	mean, stddev := v.spread()
-	late := float64(saturatingSub(now, v.last)) - v.due()
-	phi := v.settings.config.Curve.Phi((late - mean - v.acceptable()) / stddev)
-	if now >= v.deadline {
-		return max(phi, v.settings.config.Threshold)
+	variance := s.minVariance
+	if v := unpackEstimate(fast).variance; v > variance {
+		variance = v
 	}
-	return phi
+	if v := unpackEstimate(slow).variance; v > variance {
+		variance = v
+	}
+	z := s.zFail + float64(saturatingSub(now, time.Duration(deadline)))/math.Sqrt(variance)
+	if z >= 0 && z <= maxZ && s.curve == Normal {
+		return normalTail(z)
+	}
+	return s.curve.Phi(z)
 }

@@ -156,6 +156,7 @@ func checkCurve(c Curve) error {
 // settings is a configuration made ready for use: immutable, shared by all detectors that have it. Times are nanoseconds.
 type settings struct {
 	config      AdaptiveConfig
+	curve       Curve
 	suspect     float64 // phi
 	zFail       float64 // z at the threshold
 	zSuspect    float64 // z at suspect
@@ -164,14 +165,15 @@ type settings struct {
 	firstSpread float64 // variance that is assumed before the first interval
 	minPause    float64
 	maxPause    float64
-	decay       float64 // of the pause, per nanosecond
+	decay       float64       // of the pause, per nanosecond
+	rebase      time.Duration // after which the pause is written down again: until then 1-x is e^-x, to 1e-4
 	maxLateness float64
 }
 
 // newSettings takes a valid configuration. A suspect of 0 is the threshold.
 func newSettings(c AdaptiveConfig, suspect float64) *settings {
 	c = c.withDefaults()
-	s := &settings{config: c, suspect: suspect, zFail: c.Curve.Z(c.Threshold), interval: float64(c.Interval)}
+	s := &settings{config: c, curve: c.Curve, suspect: suspect, zFail: c.Curve.Z(c.Threshold), interval: float64(c.Interval)}
 	if suspect == 0 {
 		s.suspect = c.Threshold
 	}
@@ -179,7 +181,7 @@ func newSettings(c AdaptiveConfig, suspect float64) *settings {
 	s.minVariance = float64(c.MinStdDev) * float64(c.MinStdDev)
 	s.firstSpread = s.interval * s.interval / 16
 	s.minPause, s.maxPause = float64(max(0, c.MinPause)), float64(max(0, c.MaxPause))
-	s.decay = pauseStep / float64(c.MistakeEvery)
+	s.decay, s.rebase = pauseStep/float64(c.MistakeEvery), c.MistakeEvery/16
 	s.maxLateness = float64(c.MaxLateness)
 	return s
 }

@@ -85,7 +85,12 @@ var tail = [13]float64{
 	0.00022825714510948575, 4.409737723563012e-05, -3.103865007384835e-05,
 }
 
-// normalPhi is -log10 Q(z). Above the mean it needs no exp, so nothing can underflow however long the silence.
+const (
+	tailScale = 3.5
+	lnScale   = 1.252762968495367995688120622
+)
+
+// normalPhi is -log10 Q(z).
 func normalPhi(z float64) float64 {
 	if z < minNormalZ {
 		return 0
@@ -93,7 +98,12 @@ func normalPhi(z float64) float64 {
 	if z < 0 {
 		return min(math.Ln2/math.Ln10, -math.Log1p(-math.Erfc(-z/math.Sqrt2)/2)/math.Ln10)
 	}
-	t := 3.5 / (3.5 + z)
+	return normalTail(z)
+}
+
+// normalTail is normalPhi for z ≥ 0. It needs no exp, so nothing can underflow however long the silence.
+func normalTail(z float64) float64 {
+	t := tailScale / (tailScale + z)
 	u := 2*t - 1
 	u2 := u * u
 	u4 := u2 * u2
@@ -101,8 +111,11 @@ func normalPhi(z float64) float64 {
 	p := (tail[0] + tail[1]*u) + (tail[2]+tail[3]*u)*u2 +
 		((tail[4]+tail[5]*u)+(tail[6]+tail[7]*u)*u2)*u4 +
 		((tail[8]+tail[9]*u)+(tail[10]+tail[11]*u)*u2+tail[12]*u4)*(u4*u4)
-	// Its error must not make phi fall where the two formulas meet.
-	return max(math.Ln2/math.Ln10, (z*z/2+math.Ln2-p-math.Log(t))/math.Ln10)
+	phi := (z*z/2 + (math.Ln2 - p - lnScale + quickLog(tailScale+z))) * (1 / math.Ln10)
+	if phi < math.Ln2/math.Ln10 { // its error must not make phi fall where the two formulas meet
+		return math.Ln2 / math.Ln10
+	}
+	return phi
 }
 
 // logisticPhi is Akka's formula written as a softplus, which neither overflows nor cancels.

@@ -54,5 +54,8 @@ func (d *Deadline) Phi(now time.Duration) float64 {
 // Available says whether the last heartbeat is less than interval + pause ago.
 func (d *Deadline) Available(now time.Duration) bool { return int64(now) < d.deadline.Load() }
 
+// AvailableUntil is the reading from which Available is false, unless there is a heartbeat before.
+func (d *Deadline) AvailableUntil() time.Duration { return time.Duration(d.deadline.Load()) }
+
 // Monitoring says whether there has been a heartbeat.
 func (d *Deadline) Monitoring() bool { return d.deadline.Load() != never }

@@ -11,6 +11,8 @@ type Detector interface {
 	Phi(now time.Duration) float64
 	// Available says whether the thing counts as alive. Before the first heartbeat it does: nothing is known.
 	Available(now time.Duration) bool
+	// AvailableUntil is the reading from which it isn't, unless there is a heartbeat before: the largest there is if it isn't judged.
+	AvailableUntil() time.Duration
 	// Monitoring says whether there has been a heartbeat.
 	Monitoring() bool
 }

@@ -14,8 +14,9 @@ const (
 	slowWeight = 1.0 / 512
 )
 
-// Outliers count as if they were outlierLimit deviations off: one long pause must not make the detector blind to the next. After
-// shiftAfter of them in a row, all above or all below, they are the rule: the estimates start again from there.
+// An outlier counts as if it were outlierLimit deviations off: one long pause must not make the detector blind to the next. More of
+// them in a row, all above or all below, wait until it's clear what they are: at shiftAfter they are the rule, and the estimates start
+// again from there; if there are fewer, they are forgotten.
 const (
 	outlierLimit = 4.0
 	shiftAfter   = 8
@@ -57,12 +58,12 @@ func (v *view) learn(late float64) {
 	high, low := max(v.fast.mean, v.slow.mean)+margin, min(v.fast.mean, v.slow.mean)-margin
 	switch {
 	case late > high:
-		if v.outlier(late, 1) {
+		if v.outlier(late, 1) > 1 {
 			return
 		}
 		late = high
 	case late < low:
-		if v.outlier(late, -1) {
+		if v.outlier(late, -1) > 1 {
 			return
 		}
 		late = low
@@ -73,21 +74,20 @@ func (v *view) learn(late float64) {
 	v.fast, v.slow = v.fast.add(late, fast), v.slow.add(late, slow)
 }
 
-// outlier notes one more on that side of the mean, and says whether the estimates have started again from where the outliers
-// are.
-func (v *view) outlier(late float64, side int8) bool {
-	if v.run*side <= 0 {
+// outlier notes one more on that side of the mean, and returns how many there have been in a row.
+func (v *view) outlier(late float64, side int8) int8 {
+	n := v.run*side + 1
+	if n <= 1 {
 		v.run, v.runMean = side, late
-		return false
+		return 1
 	}
-	v.run += side
-	v.runMean += (late - v.runMean) / float64(v.run*side)
-	if v.run*side < shiftAfter {
-		return false
+	v.run = n * side
+	v.runMean += (late - v.runMean) / float64(n)
+	if n == shiftAfter {
+		quarter := (v.runMean - v.slow.mean) / 4
+		v.fast = estimate{v.runMean, quarter * quarter}
+		v.slow = v.fast
+		v.run, v.count = 0, shiftAfter/2
 	}
-	quarter := (v.runMean - v.slow.mean) / 4
-	v.fast = estimate{v.runMean, quarter * quarter}
-	v.slow = v.fast
-	v.run, v.count = 0, shiftAfter/2
-	return true
+	return n
 }

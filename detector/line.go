@@ -9,23 +9,41 @@ import (
 
 // line is the memory of an adaptive detector: 64 bytes, a cache line, so that a heartbeat touches no other.
 //
-// It is a seqlock whose every word is an atomic, which makes it sound under Go's memory model. header is the lock: odd
-// while somebody writes. A writer that finds it odd, or loses the race for it, goes away: another heartbeat is being recorded at
-// this moment. Readers try again until they have seen the same even header, and the same last, before and after.
+// It is a seqlock whose every word is an atomic, which makes it sound under Go's memory model. The lock is a bit beside the time
+// of the last heartbeat, which rises and so tells readers whether there has been another meanwhile; for changes without a
+// heartbeat there is a sequence in header. A heartbeat writes as few words as possible: that is what it costs.
+//
+// A heartbeat that finds the lock taken goes away: another is being recorded at this moment. Readers try again until they have seen the
+// same last and header before and after.
 type line struct {
-	header   atomic.Uint64 // sequence 16 bits, flags 2, run 4, count 10, pause 32
-	last     atomic.Int64  // clock reading of the last heartbeat; rises
+	last     atomic.Int64  // clock reading of the last heartbeat, times 2, plus 1 while somebody writes
 	deadline atomic.Int64  // from when on the thing is not available; never if it is not judged
 	fast     atomic.Uint64 // estimate
 	slow     atomic.Uint64 // estimate
+	header   atomic.Uint64 // see header
 	rhythm   atomic.Uint64 // declared period, and mean of the run of outliers: float32 each
 	pauseAt  atomic.Int64  // clock reading at which the learned pause was what header says
 	settings atomic.Pointer[settings]
 }
 
-// header is the first word of a line, taken apart.
+// words are the words of a line at one moment.
+type words struct {
+	last, deadline     int64
+	fast, slow, header uint64
+	rhythm             uint64
+	pauseAt            int64
+	settings           *settings
+}
+
+// lockBit is that of line.last. maxReading is the largest clock reading that leaves room for it: 146 years.
+const (
+	lockBit    = 1
+	maxReading = time.Duration(1<<62 - 1)
+)
+
+// header is the word of a line that changes seldom, taken apart.
 type header struct {
-	sequence  uint16 // odd while being written
+	sequence  uint16 // odd while what isn't a heartbeat is changing the line
 	unlearned bool   // the interval that the next heartbeat ends says nothing: it began with a wait, not with a heartbeat
 	suspended bool   // not judged at present
 	run       int8   // so many outliers in a row, above the mean or below
@@ -34,14 +52,22 @@ type header struct {
 }
 
 const (
-	maxCount      = 1<<10 - 1
+	oddSequence   = 1
 	flagUnlearned = 1 << 16
 	flagSuspended = 1 << 17
-	flagOdd       = 1
+	shiftRun      = 18
+	shiftCount    = 22
+	shiftPause    = 32
+	maxRun        = 1<<4 - 1
+	maxCount      = 1<<10 - 1
+
+	// A header is steady if the next heartbeat, unless it's an outlier or a mistake comes to light, doesn't change it.
+	steadyMask = oddSequence | flagUnlearned | flagSuspended | maxRun<<shiftRun | maxCount<<shiftCount
+	steady     = maxCount << shiftCount
 )
 
 func (h header) pack() uint64 {
-	w := uint64(h.sequence) | uint64(h.run&15)<<18 | uint64(h.count)<<22 | uint64(math.Float32bits(h.pause))<<32
+	w := uint64(h.sequence) | uint64(h.run&maxRun)<<shiftRun | uint64(h.count)<<shiftCount | uint64(math.Float32bits(h.pause))<<shiftPause
 	if h.unlearned {
 		w |= flagUnlearned
 	}
@@ -56,9 +82,9 @@ func unpackHeader(w uint64) header {
 		sequence:  uint16(w),
 		unlearned: w&flagUnlearned != 0,
 		suspended: w&flagSuspended != 0,
-		run:       int8(w>>18&15) << 4 >> 4,
-		count:     uint16(w>>22) & maxCount,
-		pause:     math.Float32frombits(uint32(w >> 32)),
+		run:       int8(w>>shiftRun&maxRun) << 4 >> 4,
+		count:     uint16(w>>shiftCount) & maxCount,
+		pause:     math.Float32frombits(uint32(w >> shiftPause)),
 	}
 }
 
@@ -71,7 +97,63 @@ func unpair(w uint64) (a, b float64) {
 	return float64(math.Float32frombits(uint32(w))), float64(math.Float32frombits(uint32(w >> 32)))
 }
 
-// view is the state of a detector at one moment, unpacked.
+// read sets w to the words of one moment. It waits for a writer that is at work, yielding the processor to it.
+func (l *line) read(w *words) {
+	for {
+		l.load(w)
+		if w.last&lockBit == 0 && w.header&oddSequence == 0 && l.header.Load() == w.header && l.last.Load() == w.last {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// load reads the words. Whoever calls holds the lock, or checks afterwards that nobody did. last comes first, header second.
+func (l *line) load(w *words) {
+	w.last, w.header = l.last.Load(), l.header.Load()
+	w.deadline, w.fast, w.slow = l.deadline.Load(), l.fast.Load(), l.slow.Load()
+	w.rhythm, w.pauseAt, w.settings = l.rhythm.Load(), l.pauseAt.Load(), l.settings.Load()
+}
+
+// tryLock takes the lock if it is free. The reading it returns is that of the last heartbeat.
+func (l *line) tryLock() (last time.Duration, ok bool) {
+	w := l.last.Load()
+	return time.Duration(w >> 1), w&lockBit == 0 && l.last.CompareAndSwap(w, w|lockBit)
+}
+
+// unlock gives the lock back.
+func (l *line) unlock(last time.Duration) { l.last.Store(int64(last) << 1) }
+
+// update changes the state, whatever of it. It waits for the lock: it's for what is rare and must not be dropped.
+func (l *line) update(change func(*view)) {
+	for {
+		if _, ok := l.tryLock(); ok {
+			break
+		}
+		runtime.Gosched()
+	}
+	var w words
+	l.load(&w)
+	v := w.view()
+	change(&v)
+	v.sequence += 2
+	l.header.Store(w.header | oddSequence) // until all is written
+	l.settings.Store(v.settings)
+	l.store(&v)
+	l.unlock(v.last)
+}
+
+// store writes what can change by a heartbeat, but for the last reading. Whoever calls holds the lock.
+func (l *line) store(v *view) {
+	l.fast.Store(v.fast.pack())
+	l.slow.Store(v.slow.pack())
+	l.rhythm.Store(pair(v.period, v.runMean))
+	l.pauseAt.Store(int64(v.pauseAt))
+	l.deadline.Store(int64(v.deadline))
+	l.header.Store(v.header.pack())
+}
+
+// view is what the words of a line mean.
 type view struct {
 	header
 	last, deadline, pauseAt time.Duration
@@ -81,62 +163,17 @@ type view struct {
 	settings                *settings
 }
 
-// read returns a consistent view. It waits for a writer that is at work, yielding the processor to it.
-func (l *line) read() view {
-	for {
-		w, last := l.header.Load(), l.last.Load()
-		if w&flagOdd == 0 {
-			v := l.load(w, last)
-			if l.last.Load() == last && l.header.Load() == w {
-				return v
-			}
-		}
-		runtime.Gosched()
-	}
-}
-
-// load unpacks the words. Whoever calls holds the lock, or checks afterwards that nobody did.
-func (l *line) load(w uint64, last int64) view {
-	v := view{header: unpackHeader(w), last: time.Duration(last), settings: l.settings.Load()}
-	v.deadline, v.pauseAt = time.Duration(l.deadline.Load()), time.Duration(l.pauseAt.Load())
-	v.fast, v.slow = unpackEstimate(l.fast.Load()), unpackEstimate(l.slow.Load())
-	v.period, v.runMean = unpair(l.rhythm.Load())
+func (w *words) view() view {
+	v := view{header: unpackHeader(w.header), last: time.Duration(w.last >> 1), settings: w.settings}
+	v.deadline, v.pauseAt = time.Duration(w.deadline), time.Duration(w.pauseAt)
+	v.fast, v.slow = unpackEstimate(w.fast), unpackEstimate(w.slow)
+	v.period, v.runMean = unpair(w.rhythm)
 	return v
 }
 
-// tryLock takes the lock if it is free. The word it returns is the header before.
-func (l *line) tryLock() (uint64, bool) {
-	w := l.header.Load()
-	return w, w&flagOdd == 0 && l.header.CompareAndSwap(w, w|flagOdd)
-}
-
-// lock waits for the lock. It is for what is rare, and must not be dropped.
-func (l *line) lock() uint64 {
-	for {
-		if w, ok := l.tryLock(); ok {
-			return w
-		}
-		runtime.Gosched()
-	}
-}
-
-// unlock gives the lock back with a new header, whose sequence must be that before the lock.
-func (l *line) unlock(h header) {
-	h.sequence += 2
-	l.header.Store(h.pack())
-}
-
-// update changes the state under the lock.
-func (l *line) update(change func(*view)) {
-	w := l.lock()
-	v := l.load(w, l.last.Load())
-	change(&v)
-	l.settings.Store(v.settings)
-	l.last.Store(int64(v.last))
-	l.pauseAt.Store(int64(v.pauseAt))
-	l.fast.Store(v.fast.pack())
-	l.slow.Store(v.slow.pack())
-	l.rhythm.Store(pair(v.period, v.runMean))
-	l.deadline.Store(int64(v.deadline))
-	l.unlock(v.header)
+// view of the line at one moment.
+func (l *line) view() view {
+	var w words
+	l.read(&w)
+	return w.view()
 }

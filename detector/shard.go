@@ -10,9 +10,13 @@ import (
 )
 
 const (
-	shardCount    = 32
-	firstSlabSize = 16
-	lastSlabSize  = 1024
+	shardCount = 32
+
+	// Blocks of these sizes are what the runtime allocates on a cache line; in between it puts a word before them. A shard begins with
+	// smallSlabs small ones.
+	smallSlab  = 8
+	smallSlabs = 16
+	largeSlab  = 1024
 )
 
 // shard is a part of a registry's things. Its lock is not needed for heartbeats, nor to sweep over things that are healthy.
@@ -104,7 +108,10 @@ func (s *shard) take() place {
 
 func (s *shard) grow() {
 	slabs := *s.slabs.Load()
-	n := min(firstSlabSize<<len(slabs), lastSlabSize)
+	n := smallSlab
+	if len(slabs) >= smallSlabs {
+		n = largeSlab
+	}
 	b := &slab{s, make([]line, n), make([]atomic.Int64, n), make([]atomic.Uint32, n), make([]record, n)}
 	for i := range n {
 		b.wake[i].Store(never)
@@ -123,7 +130,7 @@ func (s *shard) close(w Watch) bool {
 		return false
 	}
 	r, l := w.record(), w.line()
-	r.class.bequeath(l.read(), r.firstPause)
+	r.class.bequeath(l.view(), r.firstPause)
 	// Under the line's lock, a heartbeat sees the generation it belongs to or is dropped.
 	l.update(func(v *view) {
 		w.slab.generations[w.index].Add(1)
@@ -194,10 +201,10 @@ func (s *shard) reconfigure(c *Class, to *settings) {
 func (p place) arm() {
 	wake := &p.slab.wake[p.index]
 	for {
-		v := p.line().read()
+		v := p.line().view()
 		at := int64(v.suspectAt())
 		wake.Store(at)
-		v = p.line().read()
+		v = p.line().view()
 		if int64(v.suspectAt()) >= at {
 			return
 		}

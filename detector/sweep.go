@@ -51,16 +51,19 @@ func (s *shard) sweep(now time.Duration, events []Event) []Event {
 func (s *shard) review(now time.Duration, events []Event) []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var w words
 	still := s.trouble[:0]
 	for _, p := range s.trouble {
-		r, v := p.record(), p.line().read()
+		r := p.record()
+		p.line().read(&w)
+		v := w.view()
 		switch verdict := v.verdict(now); {
 		case verdict == Healthy:
-			events = append(events, p.judge(&v, now, Healthy))
+			events = append(events, p.judge(&w, now, Healthy))
 			p.arm()
 			continue
 		case verdict == Failed && r.verdict == Suspected:
-			events = append(events, p.judge(&v, now, Failed))
+			events = append(events, p.judge(&w, now, Failed))
 		}
 		still = append(still, p)
 	}
@@ -71,13 +74,15 @@ func (s *shard) review(now time.Duration, events []Event) []Event {
 
 // look is for a thing whose moment has come. Mostly, heartbeats have moved it on.
 func (s *shard) look(p place, now time.Duration, events []Event) []Event {
-	if v := p.line().read(); v.verdict(now) == Healthy {
+	if v := p.line().view(); v.verdict(now) == Healthy {
 		p.arm()
 		return events
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, v := p.record(), p.line().read()
+	var w words
+	p.line().read(&w)
+	r, v := p.record(), w.view()
 	verdict := v.verdict(now)
 	if verdict == Healthy {
 		p.arm()
@@ -88,21 +93,21 @@ func (s *shard) look(p place, now time.Duration, events []Event) []Event {
 		return events
 	}
 	r.since = now
-	events = append(events, p.judge(&v, now, Suspected))
+	events = append(events, p.judge(&w, now, Suspected))
 	if verdict == Failed {
-		events = append(events, p.judge(&v, now, Failed))
+		events = append(events, p.judge(&w, now, Failed))
 	}
 	s.trouble = append(s.trouble, p)
 	return events
 }
 
 // judge records the verdict, and returns the event.
-func (p place) judge(v *view, now time.Duration, verdict Verdict) Event {
-	r := p.record()
+func (p place) judge(w *words, now time.Duration, verdict Verdict) Event {
+	r, last := p.record(), time.Duration(w.last>>1)
 	r.verdict = verdict
 	return Event{
 		Verdict: verdict, Watch: p.watch(), Name: r.name, Data: r.data,
-		Phi: v.phi(now), Now: now, Last: v.last, Elapsed: max(0, saturatingSub(now, v.last)), Since: r.since,
+		Phi: w.phi(now), Now: now, Last: last, Elapsed: max(0, saturatingSub(now, last)), Since: r.since,
 	}
 }
 

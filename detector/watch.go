@@ -19,15 +19,15 @@ func (w Watch) BeatEvery(now, period time.Duration) {
 		return
 	}
 	l := w.line()
-	word, ok := l.tryLock()
+	last, ok := l.tryLock()
 	if !ok {
 		return
 	}
 	if w.generation() != w.gen {
-		l.header.Store(word)
+		l.unlock(last)
 		return
 	}
-	if suspect, ok := l.beatLocked(word, now, period); ok {
+	if suspect, ok := l.beatLocked(last, now, period); ok {
 		w.wakeBefore(suspect)
 	}
 }
@@ -60,7 +60,7 @@ func (w Watch) SetClass(c *Class) error {
 		r.class = c
 		w.line().configure(c.settings.Load())
 		w.arm()
-		v := w.line().read()
+		v := w.line().view()
 		r.firstPause = v.acceptable()
 	})
 }
@@ -79,11 +79,13 @@ func (w Watch) Configure(cfg ClassConfig) error {
 
 // Phi is the present suspicion.
 func (w Watch) Phi(now time.Duration) float64 {
-	v, ok := w.view()
-	if !ok {
+	if !w.open() {
 		return 0
 	}
-	return v.phi(now)
+	if phi := w.line().phi(now); w.open() {
+		return phi
+	}
+	return 0
 }
 
 // Available says whether phi is below the threshold.
@@ -93,8 +95,8 @@ func (w Watch) Available(now time.Duration) bool {
 
 // Monitoring says whether there has been a heartbeat, or the first one is waited for.
 func (w Watch) Monitoring() bool {
-	v, ok := w.view()
-	return ok && v.count > 0
+	var at words
+	return w.read(&at) && unpackHeader(at.header).count > 0
 }
 
 // Verdict is that of the last sweep.
@@ -113,22 +115,23 @@ func (w Watch) Name() string {
 
 // Stats is what has been learned, zero before the first heartbeat.
 func (w Watch) Stats() AdaptiveStats {
-	v, ok := w.view()
-	if !ok {
+	var at words
+	if !w.read(&at) {
 		return AdaptiveStats{}
 	}
+	v := at.view()
 	return v.stats()
 }
 
 func (w Watch) open() bool { return w.slab != nil && w.gen&1 == 1 && w.generation() == w.gen }
 
-// view is consistent, and of this watch.
-func (w Watch) view() (view, bool) {
+// read sets at to the words of one moment, and says whether they are of this watch.
+func (w Watch) read(at *words) bool {
 	if !w.open() {
-		return view{}, false
+		return false
 	}
-	v := w.line().read()
-	return v, w.open()
+	w.line().read(at)
+	return w.open()
 }
 
 // locked calls fn with the record of the thing, under its shard's lock. The error is ErrClosed.
