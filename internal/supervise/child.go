@@ -66,6 +66,7 @@ type child struct {
 	incarnation uint64 // of the running one; 0 when there is none
 	slot        int    // index in Machine.slots
 	token       uint64 // of the backoff or retry that is awaited; 0 when none is
+	backingOff  bool   // it is a backoff
 	streak      streak // restarts in a row, for the backoff
 	held        bool   // down because of a sibling, and not started again yet
 }
