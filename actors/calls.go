@@ -101,7 +101,7 @@ func (t *Tree) started(path string, a supervise.Answer, err error) (*actor.PID, 
 }
 
 // TerminateChild stops a child, or cancels its pending restart. Its spec stays (a temporary one's goes), and so does its queue, until RestartChild
-// or DeleteChild. It returns when the child has stopped, or was abandoned.
+// or DeleteChild. It returns when the child has stopped, or was abandoned. Siblings that wait with it for a backoff come up without it.
 func (t *Tree) TerminateChild(ctx context.Context, path string) error {
 	_, err := t.callChild(ctx, path, supervise.OpTerminate)
 	return err

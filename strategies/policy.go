@@ -41,6 +41,11 @@ type RestartPolicy struct {
 // [actor.ResumeDirective] (it goes on as if the message had not been) or [actor.EscalateDirective].
 //
 // reason is the error the child panicked with, so errors.Is and errors.As work on it, or a [*PanicError] around any other value.
+//
+// On a MisterSmith supervisor it is asked about every failure: a panic, an exit with an error, a kill; not about an end that is none, such as that of a
+// supervisor whose budget is spent. Only an actor that panicked while it handled a message is still there to be resumed: it keeps its state, and what
+// arrives waits while the decider is asked. Anything else has ended by then, a supervisor with all its children; there resume means restart.
+//
 // A Decider must be quick and pure: it runs on the supervisor's goroutine, and possibly on several at once.
 type Decider func(reason error) actor.Directive
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -279,6 +280,49 @@ func TestDecider(t *testing.T) {
 					got, err := actors.Ask[int](within(t, time.Hour), tree, tree.PID("root/s/b"), "what do you know?")
 					require.NoError(t, err)
 					require.Equal(t, tt.knows, got)
+				}
+				stop(t, tree)
+			})
+		})
+	}
+}
+
+// What has ended can't be resumed: it is restarted, if its restart type has it so.
+func TestResumeOfWhatHasEndedIsARestart(t *testing.T) {
+	resume := strategies.AlwaysRestart().WithDecider(func(error) actor.Directive { return actor.ResumeDirective })
+	work := routing.NewType[int, int]("work")
+	crashing := actors.Agent("x", work, func(ctx context.Context, _ int) (int, error) {
+		if task, _ := routing.FromContext(ctx); task.Attempt == 1 {
+			panic(errBoom)
+		}
+		return 0, nil
+	})
+	killed := func(t *testing.T, tree *actors.Tree) { require.NoError(t, tree.Kill("root/x")) }
+	tests := []struct {
+		name  string
+		child actors.Child
+		end   func(t *testing.T, tree *actors.Tree)
+		after string
+	}{
+		{"a supervisor that is killed", actors.Supervisor{ID: "x", Children: []actors.Child{plain("below", hooks{})}}, killed, "a1 x2"},
+		{"an actor that is killed", plain("x", hooks{}), killed, "a1 x2"},
+		{"an actor that exits", plain("x", hooks{}), func(_ *testing.T, tree *actors.Tree) { send(tree, "root/x", exit(errBoom)) }, "a1 x2"},
+		{"an agent that panics", crashing, func(t *testing.T, tree *actors.Tree) {
+			_, err := work.Do(t.Context(), tree, 1)
+			require.NoError(t, err)
+		}, "a1 x2"},
+		{"a temporary one", plain("x", hooks{}).With(actors.Lifecycle{Restart: actors.Temporary}), killed, "a1"},
+		{"none: an actor that panics", plain("x", hooks{}), func(_ *testing.T, tree *actors.Tree) { send(tree, "root/x", do(crash)) }, "a1 x1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T) {
+				tree := start(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(resume), Children: []actors.Child{plain("a", hooks{}), tt.child}})
+				tt.end(t, tree)
+				synctest.Wait()
+				require.Equal(t, tt.after, incarnations(t, tree, "root"))
+				if n, ok := tree.Node("root/x/below"); ok {
+					require.Equal(t, uint64(2), n.Incarnation, "what is below it comes again with it")
 				}
 				stop(t, tree)
 			})

@@ -21,17 +21,47 @@ import (
 
 // TestStress generates trees, lets everything happen to them in virtual time, and checks the laws: 1, 2, 4, 5, 6, 7 and 8.
 func TestStress(t *testing.T) {
-	seeded(t, 40, func(t *testing.T, r *rand.Rand) { newStress(t, r).run(50) })
+	seeded(t, 40, func(t *testing.T, r *rand.Rand) { newStress(t, r, wild).run(50, anyEnd) })
 }
 
-// TestStressRegressions are seeds that found something.
+// TestStressStoppedAfterEveryStep stops the tree in the midst of it, after each step that there is: nothing is left.
+func TestStressStoppedAfterEveryStep(t *testing.T) {
+	for seed := range uint64(soak()) {
+		for steps := range 50 {
+			t.Run(fmt.Sprintf("seed %d, step %d", seed, steps), func(t *testing.T) {
+				inVirtualTime(t, func(t *testing.T) { newStress(t, rand.New(rand.NewPCG(seed, 2)), wild).run(steps, endInTheMidst) })
+			})
+		}
+	}
+}
+
+// TestStressRegressions are seeds that found something, with what there was to find it with.
 func TestStressRegressions(t *testing.T) {
-	for _, seed := range []uint64{2, 3, 12, 14, 204} {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inVirtualTime(t, func(t *testing.T) { newStress(t, rand.New(rand.NewPCG(seed, 1))).run(50) })
+	for _, found := range []struct {
+		seed  uint64
+		scope scope
+	}{{2, plainTrees}, {3, plainTrees}, {12, plainTrees}, {14, plainTrees}, {204, plainTrees}} {
+		t.Run(fmt.Sprint(found.seed), func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T) { newStress(t, rand.New(rand.NewPCG(found.seed, 1)), found.scope).run(50, anyEnd) })
 		})
 	}
 }
+
+// scope is what a run draws lots about. A seed means another run with another one.
+type scope int
+
+const (
+	plainTrees scope = iota
+	wild             // besides, supervisors end with significant children, and have an Init that fails, takes its time or asks to be ignored
+)
+
+// ending is how a run ends: a tree at rest is stopped, or one in the midst of it.
+type ending int
+
+const (
+	anyEnd ending = iota
+	endInTheMidst
+)
 
 const (
 	stressPatience  = time.Hour        // within which any call must be answered
@@ -43,6 +73,7 @@ const (
 type stress struct {
 	t       *testing.T
 	r       *rand.Rand
+	scope   scope
 	tree    *actors.Tree
 	traffic *traffic
 	specs   map[string]actors.Child
@@ -63,8 +94,8 @@ type mood struct {
 	panicStop  bool
 }
 
-func newStress(t *testing.T, r *rand.Rand) *stress {
-	s := &stress{t: t, r: r, traffic: newTraffic(), specs: map[string]actors.Child{}, touched: map[string]bool{}, moods: map[string]*mood{}}
+func newStress(t *testing.T, r *rand.Rand, scope scope) *stress {
+	s := &stress{t: t, r: r, scope: scope, traffic: newTraffic(), specs: map[string]actors.Child{}, touched: map[string]bool{}, moods: map[string]*mood{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("what was done:\n%s", strings.Join(s.log, "\n"))
@@ -179,15 +210,21 @@ func (s *stress) change(path string, f func(*mood)) {
 	f(s.mood(path))
 }
 
-func (s *stress) starting(ctx actor.Context, path string) {
+// startMood is how a node is to start, this time.
+func (s *stress) startMood(path string) (delay time.Duration, fails, ignore bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	m := s.mood(path)
-	delay, fails, ignore := m.slowStart, m.failStarts > 0, m.ignore
+	delay, fails, ignore = m.slowStart, m.failStarts > 0, m.ignore
 	m.slowStart, m.ignore = 0, false
 	if fails {
 		m.failStarts--
 	}
-	s.mu.Unlock()
+	return delay, fails, ignore
+}
+
+func (s *stress) starting(ctx actor.Context, path string) {
+	delay, fails, ignore := s.startMood(path)
 	time.Sleep(delay)
 	switch {
 	case fails:
@@ -212,6 +249,7 @@ func (s *stress) stopping(path string) {
 func (s *stress) supervisor(parent string, depth int) actors.Supervisor {
 	sup := actors.Supervisor{ID: s.name("s"), Lifecycle: s.lifecycle(true)}
 	path := parent + "/" + sup.ID
+	sup.Init = func(context.Context) error { return s.init(path) }
 	if s.r.IntN(5) == 0 {
 		sup.Template = s.actor(path)
 		policy := strategies.AlwaysRestart()
@@ -221,12 +259,39 @@ func (s *stress) supervisor(parent string, depth int) actors.Supervisor {
 		sup.Strategy = strategies.OneForOne(policy)
 	} else {
 		sup.Strategy = s.strategy()
+		if s.scope == wild && s.r.IntN(5) == 0 {
+			sup.AutoShutdown = pick(s.r, actors.AutoShutdownAny, actors.AutoShutdownAll)
+		}
 		for range 1 + s.r.IntN(4) {
-			sup.Children = append(sup.Children, s.child(path, depth-1))
+			sup.Children = append(sup.Children, s.significant(s.child(path, depth-1), sup.AutoShutdown))
 		}
 	}
 	s.specs[path] = sup
 	return sup
+}
+
+// significant makes an actor significant now and then, where it may be.
+func (s *stress) significant(c actors.Child, auto actors.AutoShutdown) actors.Child {
+	a, ok := c.(actors.ActorSpec)
+	if ok && auto != actors.AutoShutdownNever && a.Restart != actors.Permanent {
+		a.Significant = s.r.IntN(2) == 0
+		return a
+	}
+	return c
+}
+
+// init is the Init of a supervisor: as it is in the mood for.
+func (s *stress) init(path string) error {
+	switch delay, fails, ignore := s.startMood(path); {
+	case fails:
+		time.Sleep(delay)
+		return errBoom
+	case ignore:
+		return actors.ErrIgnore
+	default:
+		time.Sleep(delay)
+		return nil
+	}
 }
 
 func (s *stress) child(parent string, depth int) actors.Child {
@@ -259,7 +324,7 @@ func (s *stress) some(kind actors.Kind) (actors.NodeSnapshot, bool) {
 	return pick(s.r, all...), true
 }
 
-func (s *stress) run(steps int) {
+func (s *stress) run(steps int, end ending) {
 	var children []actors.Child
 	for range 2 + s.r.IntN(3) {
 		children = append(children, s.child("root", 3))
@@ -271,7 +336,7 @@ func (s *stress) run(steps int) {
 	s.t.Cleanup(func() { kill(tree); time.Sleep(stressQuiet) })
 	s.tree = tree
 	s.traffic.listen(tree)
-	quietEnd := s.r.IntN(2) == 0
+	quietEnd := end == anyEnd && s.r.IntN(2) == 0
 	for range steps {
 		s.step()
 		s.checkAlways()
@@ -310,7 +375,7 @@ func (s *stress) step() {
 		reason := pick(s.r, errResume, errEscalate)
 		s.toActor(reason.Error(), do(func(actor.Context) { panic(reason) }))
 	case 8:
-		if n, ok := s.some(actors.KindActor); ok {
+		if n, ok := s.some(s.starter()); ok {
 			k := s.r.IntN(4)
 			s.say("%s: the next %d starts fail, slowly", n.Path, k)
 			s.change(n.Path, func(m *mood) { m.failStarts = k; m.slowStart = time.Duration(s.r.IntN(4000)) * time.Millisecond })
@@ -324,7 +389,7 @@ func (s *stress) step() {
 			})
 		}
 	case 10:
-		if n, ok := s.some(actors.KindActor); ok {
+		if n, ok := s.some(s.starter()); ok {
 			s.say("%s: the next start is ignored", n.Path)
 			s.touched[parentOf(n.Path)] = true
 			s.change(n.Path, func(m *mood) { m.ignore = true })
@@ -337,6 +402,14 @@ func (s *stress) step() {
 	default:
 		s.call(op - 16)
 	}
+}
+
+// starter is the kind of a node whose start is to go wrong.
+func (s *stress) starter() actors.Kind {
+	if s.scope == wild {
+		return pick(s.r, actors.KindActor, actors.KindActor, actors.KindSupervisor)
+	}
+	return actors.KindActor
 }
 
 func pickReason(ctx actor.Context) error {

@@ -49,8 +49,13 @@ func (m *Machine) call(e Call) {
 			m.stop(&task{kind: callStopping, child: c, to: e.To}, reversed([]*child{c}))
 			return
 		}
+		var held []*child
+		if c.backingOff { // which OTP doesn't know: its siblings are down only as long as they wait for c. A retry leaves them down, as OTP does.
+			held = m.heldFor(c)
+		}
 		m.rest(c)
 		m.act(Reply{e.To, Answer{ID: c.ID, Child: c.status()}})
+		m.release(c, held)
 	case OpRestart, OpDelete:
 		switch {
 		case c.state == Up:

@@ -143,6 +143,34 @@ func TestTerminateCancelsAPendingRetry(t *testing.T) {
 	require.Equal(t, "a undefined, b up", w.states())
 }
 
+// Nobody else would start the siblings of a child that is terminated while they wait for its backoff.
+func TestTerminateDuringABackoffLetsTheSiblingsComeUp(t *testing.T) {
+	policy := plenty.WithBackoff(strategies.Fixed(time.Hour))
+	for _, tt := range []struct {
+		strategy strategies.Strategy
+		want     string
+	}{
+		{strategies.OneForAll(policy), "cancel b, reply 1, start a, start c"},
+		{strategies.RestForOne(policy), "cancel b, reply 1, start c"},
+	} {
+		w := newWorld(machineOf(tt.strategy, "a", "b", "c", "d")).boot()
+		w.step(supervise.Call{Op: supervise.OpTerminate, ID: "d"})
+		w.exit("b", supervise.Crash)
+		w.take()
+		w.step(supervise.Call{Op: supervise.OpTerminate, ID: "b", To: 1})
+		require.Equal(t, tt.want, w.take(), tt.strategy.String())
+		require.Equal(t, "a up, b undefined, c up, d undefined", w.states(), "d was down before, and not for b")
+	}
+
+	w := newWorld(machineOf(strategies.OneForAll(plenty), "a", "b", "c")).boot()
+	w.broken["b"] = true
+	w.exit("b", supervise.Crash)
+	w.take()
+	w.step(supervise.Call{Op: supervise.OpTerminate, ID: "b", To: 1})
+	require.Equal(t, "cancel b, reply 1", w.take())
+	require.Equal(t, "a up, b undefined, c undefined", w.states(), "without a backoff it is as OTP has it")
+}
+
 func TestCallsWaitForASequence(t *testing.T) {
 	w := newWorld(machineOf(strategies.OneForAll(plenty), "a", "b")).boot()
 	w.held = true

@@ -67,6 +67,7 @@ type child struct {
 	slot        int32  // index in Machine.slots
 	incarnation uint64 // of the running one; 0 when there is none
 	token       uint64 // of the backoff or retry that is awaited; 0 when none is
+	backingOff  bool   // it is a backoff
 	streak      streak // restarts in a row, for the backoff
 }
 

@@ -202,7 +202,7 @@ func (m *Machine) awaiting(id string, token uint64) *child {
 	if c == nil || c.state != Restarting || c.token != token {
 		return nil
 	}
-	c.token = 0
+	c.token, c.backingOff = 0, false
 	return c
 }
 
@@ -279,18 +279,22 @@ func (m *Machine) restart(c *child) {
 
 // giveUp leaves c down for good. Siblings that went down for its sake come up without it.
 func (m *Machine) giveUp(c *child) {
-	group := m.group(c)
+	held := m.heldFor(c)
 	m.rest(c)
 	m.autoShutdown(c, 0)
 	if m.closed || m.task != nil {
 		return
 	}
-	var held []*child
-	for _, g := range group {
-		if g != c && g.held {
-			held = append(held, g)
-		}
-	}
+	m.release(c, held)
+}
+
+// heldFor lists the siblings that are down for the sake of c, and nothing else.
+func (m *Machine) heldFor(c *child) []*child {
+	return slices.DeleteFunc(m.group(c), func(g *child) bool { return g == c || !g.held })
+}
+
+// release starts those that were held for c, which won't come.
+func (m *Machine) release(c *child, held []*child) {
 	if len(held) > 0 {
 		m.start(&task{kind: groupStarting, child: c}, held)
 	}
@@ -338,7 +342,7 @@ func (m *Machine) down(c *child, waited bool) {
 	}
 	if !waited && m.byID[c.ID] == c {
 		if delay := m.delay(c); delay > 0 {
-			c.token = m.next()
+			c.token, c.backingOff = m.next(), true
 			m.act(Wait{c.ID, c.token, delay})
 			return
 		}
@@ -494,7 +498,7 @@ func (m *Machine) settleDown(c *child) {
 	if c.token != 0 {
 		m.act(Cancel{c.ID, c.token})
 	}
-	c.state, c.token = Undefined, 0
+	c.state, c.token, c.backingOff = Undefined, 0, false
 }
 
 func (m *Machine) start(t *task, group []*child) {
