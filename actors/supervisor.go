@@ -36,6 +36,7 @@ type supervisor struct {
 	timers  map[uint64]*time.Timer // of backoffs, by token
 	broken  bool                   // the machine panicked
 
+	watch    *watch
 	running  atomic.Pointer[sequence] // being carried out; nil when none is
 	orphaned atomic.Bool              // fenced off because its own supervisor was killed
 	closed   bool                     // it has quit
@@ -47,7 +48,7 @@ var (
 )
 
 func newSupervisor(in *incarnation) *supervisor {
-	s := &supervisor{in: in, spec: in.node.spec().supervisor, timers: make(map[uint64]*time.Timer)}
+	s := &supervisor{in: in, spec: in.node.spec().supervisor, timers: make(map[uint64]*time.Timer), watch: newWatch()}
 	s.ctx, s.cancel = context.WithCancel(in.node.tree.context)
 	return s
 }
@@ -214,7 +215,7 @@ func (s *supervisor) fenced() {
 		return
 	}
 	if s.orphaned.Load() {
-		q := newSequence(s.in, 0, s.in.causeNow())
+		q := newSequence(s.in, newWatch(), 0, s.in.causeNow()) // beside the one that was aborted, perhaps
 		if s.in.node.spec().supervisor.template != nil {
 			q.stopTogether(targets)
 		} else {
@@ -273,7 +274,7 @@ func (s *supervisor) carryOut(a supervise.Action) {
 		}
 	case supervise.Start:
 		q := s.begin(a.Sequence, a.For)
-		q.starts = s.prepared(a.Children)
+		q.starts = s.prepared(q.oneStart[:0], a.Children)
 		s.in.errand = q
 	case supervise.Abort:
 		s.abort()
@@ -332,7 +333,7 @@ func (s *supervisor) annotate(c *supervise.Status) {
 }
 
 func (s *supervisor) begin(id uint64, cause string) *sequence {
-	q := newSequence(s.in, id, s.cause(cause))
+	q := newSequence(s.in, s.watch, id, s.cause(cause))
 	s.running.Store(q)
 	return q
 }
@@ -399,9 +400,9 @@ func (s *supervisor) targets(targets []supervise.Target) []target {
 	return ts
 }
 
-// prepared looks the nodes up that are to be started, and makes those of new children.
-func (s *supervisor) prepared(specs []supervise.Spec) []*node {
-	nodes := make([]*node, 0, len(specs))
+// prepared looks the nodes up that are to be started, makes those of new children, and appends them to nodes.
+func (s *supervisor) prepared(nodes []*node, specs []supervise.Spec) []*node {
+	nodes = slices.Grow(nodes, len(specs))
 	for _, spec := range specs {
 		n := s.node(spec.ID)
 		if n == nil {
@@ -418,6 +419,7 @@ func (s *supervisor) prepared(specs []supervise.Spec) []*node {
 // quit ends the supervisor after its machine.
 func (s *supervisor) quit(q supervise.Quit) {
 	s.closed = true
+	s.watch.stop()
 	for _, timer := range s.timers {
 		timer.Stop()
 	}

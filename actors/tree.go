@@ -29,6 +29,7 @@ type Tree struct {
 	cancel     context.CancelFunc
 	bus        bus
 	leftovers  leftovers
+	deadlines  deadlines
 	desk       desk
 	restarts   *rate.Limiter // of the whole tree; nil for no limit
 
@@ -313,7 +314,7 @@ func (t *Tree) lookup(path string) *node {
 // boot starts the top and waits for it.
 func (t *Tree) boot(ctx context.Context) error {
 	in := newIncarnation(t.top, nil, 0)
-	t.dispatcher.Schedule(in.launch)
+	t.dispatcher.Schedule(func() { in.launch().schedule() })
 	if !waitFor(in.settled(), -1, ctx.Done()) {
 		t.shutdown(context.Cause(ctx))
 		if !waitFor(t.done, DefaultShutdown, nil) {
