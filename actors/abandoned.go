@@ -134,6 +134,7 @@ func (t *Tree) abandonOverdue() {
 
 // stopWatching is called when the tree ends: nothing more is abandoned.
 func (t *Tree) stopWatching() {
+	t.deadlines.close()
 	l := &t.leftovers
 	l.mu.Lock()
 	defer l.mu.Unlock()

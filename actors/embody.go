@@ -10,8 +10,9 @@ import (
 
 var errNoActor = errors.New("producer returned nil")
 
-// launch makes the actor, spawns it, and runs its start as far as it goes. Producers and options are user code: whatever they do is a failed start.
-func (in *incarnation) launch() {
+// launch makes the actor, spawns it, and runs its start as far as it goes. Producers and options are user code: whatever they do is a failed start. It
+// returns the incarnation if that is up and has to be run on.
+func (in *incarnation) launch() (rest *incarnation) {
 	settled := false
 	defer func() {
 		if settled {
@@ -22,14 +23,14 @@ func (in *incarnation) launch() {
 			reason = newPanicError(value)
 		}
 		in.fence(outcome{Crash, reason}, false)
-		in.run()
+		rest = in.runLent()
 	}()
 	err := in.node.embody(in)
 	settled = true
 	if err != nil {
 		in.fence(outcome{Crash, err}, false)
 	}
-	in.run()
+	return in.runLent()
 }
 
 // embody makes the actor of an incarnation and spawns it.

@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -59,6 +58,8 @@ type incarnation struct {
 	forced bool      // a stop that a hook cut short was pushed on
 	life   stamp     // of user code's messages
 
+	deadline int32 // place in the tree's deadlines, from 1 on; theirs
+
 	// ---- guarded by node.ref.mu
 	fencedOff atomic.Bool // may be read without the lock
 	phase     phase
@@ -70,6 +71,7 @@ type incarnation struct {
 	abandoned bool // and was running something at that moment
 	wasUp     bool
 	ordered   bool // to stop, by its supervisor
+	limited   bool // has had a deadline, for an end that nobody ordered
 	todo      todo
 	decided   verdict
 	body      body                 // set before it is spawned
@@ -80,7 +82,6 @@ type incarnation struct {
 	message   any // whose handling failed
 	upped     chan struct{}
 	gone      chan struct{}
-	deadline  *time.Timer   // for an end that nobody ordered
 	late      *lateFailure  // of code that ran on after it was fenced off
 	spawned   *[]*actor.PID // by the actor through protoactor; nil if it has spawned none
 }
@@ -290,23 +291,68 @@ func (in *incarnation) schedule() {
 
 // ---- the run
 
-// run handles what there is. If that leaves a supervisor with a sequence to carry out, the same goroutine does that next, and then handles the report. A
-// nil incarnation needs no run.
+// run handles what there is, on a goroutine that has nothing else to do. Then the same goroutine does what comes of that, rather than hand it to another:
+// if an incarnation has ended, that is for its supervisor to hear; if that leaves the supervisor with a sequence to carry out, it does that next, and then
+// handles the report; and last it runs the child that the sequence has started.
 func (in *incarnation) run() {
+	var child *incarnation
+	defer func() { child.schedule() }() // only if runtime.Goexit takes the goroutine
 	for in != nil {
-		idle, errand := in.handleAll()
+		idle, next := in.handleAll()
 		switch {
 		case !idle:
-		case errand == nil:
-			return
+		case next.errand != nil:
+			child.schedule() // it has waited for its supervisor, and doesn't wait for another sequence
+			child = nil
+			in, child = next.errand.run()
+			if in == nil {
+				in, child = child, nil
+			} else if child != nil && in.isBusy() {
+				child.schedule()
+				child = nil
+			}
+		case next.owner != nil:
+			in = next.owner
 		default:
-			in = errand.run()
+			in, child = child, nil
 		}
 	}
 }
 
+// runLent handles what there is on a goroutine that is only lent. It returns the incarnation if that is up and has to be run on.
+func (in *incarnation) runLent() (rest *incarnation) {
+	for in != nil {
+		idle, next := in.handleAll()
+		switch {
+		case !idle:
+		case next.errand != nil:
+			var child *incarnation
+			in, child = next.errand.run()
+			child.schedule()
+		default:
+			next.owner.schedule()
+			return next.rest
+		}
+	}
+	return nil
+}
+
+// next is what a run comes to when there is nothing left to handle. At most one of them is set.
+type next struct {
+	errand *sequence    // to be carried out
+	owner  *incarnation // claimed: it has something to handle
+	rest   *incarnation // claimed: the incarnation itself is up, and there is more to do than the start that the goroutine was lent for
+}
+
+// isBusy reports whether an incarnation has more to handle than one message.
+func (in *incarnation) isBusy() bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.control.Len() > 1
+}
+
 // handleAll handles messages until there are none. It isn't idle if a panic cut it short.
-func (in *incarnation) handleAll() (idle bool, errand *sequence) {
+func (in *incarnation) handleAll() (idle bool, then next) {
 	var message any
 	complete := false
 	defer func() {
@@ -326,8 +372,13 @@ func (in *incarnation) handleAll() (idle bool, errand *sequence) {
 		switch message = m; step {
 		case toRest:
 			complete = true
-			errand, _ = m.(*sequence)
-			return true, errand
+			switch m := m.(type) {
+			case *sequence:
+				then.errand = m
+			case *incarnation:
+				then.rest = m
+			}
+			return true, then
 		case toReceive:
 			in.receive(m)
 		case toHandle:
@@ -354,7 +405,9 @@ func (in *incarnation) handleAll() (idle bool, errand *sequence) {
 			}
 		}
 		if in.halted {
-			in.checkEnded()
+			if owner := in.checkEnded(); owner != nil {
+				then.owner = owner
+			}
 		}
 		if n%throughput == 0 {
 			runtime.Gosched()
@@ -362,7 +415,8 @@ func (in *incarnation) handleAll() (idle bool, errand *sequence) {
 	}
 }
 
-// next takes the next step, or else the next message; with neither the mailbox is idle, and what it returns is the errand.
+// next takes the next step, or else the next message; with neither the mailbox is idle, and what it returns is the errand. It returns the incarnation
+// itself if its start is over, but not what it has to do: the next child is waiting for the goroutine.
 func (in *incarnation) next() (todo, any) {
 	if in.batch != nil {
 		if m, ok := in.batch.Claim(); ok {
@@ -384,12 +438,14 @@ func (in *incarnation) next() (todo, any) {
 	if !busy {
 		errand := in.errand
 		in.errand, in.scheduled, in.lent = nil, false, false
+		if errand == nil {
+			return toRest, nil
+		}
 		return toRest, errand
 	}
-	if in.lent && in.phase == up { // the start is over: the next child is waiting for the goroutine
+	if in.lent && in.phase == up {
 		in.lent = false
-		in.node.tree.dispatcher.schedule(in)
-		return toRest, (*sequence)(nil)
+		return toRest, in
 	}
 	if in.errand != nil {
 		in.errand.begin()
@@ -663,8 +719,9 @@ func (in *incarnation) beginStop(o outcome) {
 	}
 	in.outcome = o
 	in.todo |= toStop
-	if limit := in.node.patience(); in.node.shutdown() >= 0 && in.deadline == nil && !in.ordered {
-		in.deadline = time.AfterFunc(limit, func() { in.fence(o, true) })
+	if limit := in.node.patience(); in.node.shutdown() >= 0 && !in.limited && !in.ordered {
+		in.limited = true
+		in.node.tree.deadlines.add(in, limit, o)
 	}
 }
 
@@ -732,20 +789,21 @@ func (in *incarnation) unregister() {
 	in.node.tree.system.ProcessRegistry.Remove(&actor.PID{Id: in.name()})
 }
 
-// checkEnded notes the end of a stopping incarnation: protoactor takes the process out of its registry when it is done.
-func (in *incarnation) checkEnded() {
+// checkEnded notes the end of a stopping incarnation: protoactor takes the process out of its registry when it is done. It returns the supervisor's
+// incarnation if that has to be run to hear of it.
+func (in *incarnation) checkEnded() *incarnation {
 	if in.registered() {
-		return
+		return nil
 	}
 	r := &in.node.ref
 	r.mu.Lock()
 	if in.phase != stopping || in.todo != 0 {
 		r.mu.Unlock()
-		return
+		return nil
 	}
 	in.end()
 	r.mu.Unlock()
-	in.tellOwner()
+	return in.tellOwner()
 }
 
 // end makes the incarnation a thing of the past, and says so to the world and to those who wait for it. The caller holds the
@@ -758,8 +816,8 @@ func (in *incarnation) end() {
 	if n.ref.current == in {
 		n.ref.current = nil
 	}
-	if in.deadline != nil {
-		in.deadline.Stop()
+	if in.limited {
+		n.tree.deadlines.remove(in)
 	}
 	n.tree.lingered(in)
 	var seq uint64
@@ -849,12 +907,13 @@ func (in *incarnation) fence(o outcome, abandon bool) {
 	if b != nil {
 		b.fenced()
 	}
-	in.tellOwner()
+	in.tellOwner().schedule()
 	claimed.schedule()
 }
 
-// tellOwner wakes the supervisor after an end that it didn't order. A failure goes through its strategy.
-func (in *incarnation) tellOwner() {
+// tellOwner tells the supervisor of an end that it didn't order. A failure goes through its strategy. It returns the supervisor's incarnation if the
+// caller has to run it for that.
+func (in *incarnation) tellOwner() *incarnation {
 	r := &in.node.ref
 	r.mu.Lock()
 	o, message, decided, expected := in.outcome, in.message, in.decided, in.ordered || !in.wasUp
@@ -864,12 +923,13 @@ func (in *incarnation) tellOwner() {
 		in.node.tree.topEnded(o)
 	case expected:
 	case decided != 0:
-		in.owner.post(&exitNotice{who: in, directive: decided.directive()})
+		return in.owner.postClaimed(&exitNotice{who: in, directive: decided.directive()})
 	case o.class.Abnormal():
-		in.owner.post(&actor.Failure{Who: in.pid(), Reason: o.err, RestartStats: actor.NewRestartStatistics(), Message: message})
+		return in.owner.postClaimed(&actor.Failure{Who: in.pid(), Reason: o.err, RestartStats: actor.NewRestartStatistics(), Message: message})
 	default:
-		in.owner.post(&exitNotice{who: in, directive: actor.RestartDirective})
+		return in.owner.postClaimed(&exitNotice{who: in, directive: actor.RestartDirective})
 	}
+	return nil
 }
 
 // wait returns a channel that is closed by whoever finds it there, or is closed already. The caller holds the lock.

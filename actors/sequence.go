@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mistersmith/mistersmith/internal/supervise"
@@ -17,20 +16,18 @@ import (
 //
 // What a child does to start or to stop runs right on the goroutine of the sequence, lent to it for that: handing it to another and waiting for it
 // would cost several times as much. User code may keep the goroutine, though. So a watch looks in every now and then, and if the same child still has it, the
-// sequence goes on elsewhere, waiting for that child as long as its time limit allows. Whoever holds the turn owns the fields below the line.
+// sequence goes on elsewhere, waiting for that child as long as its time limit allows. Whoever holds the watch's turn owns the fields below the line.
 type sequence struct {
 	owner *incarnation
 	id    uint64
 	cause uint64
 
-	turn  atomic.Uint64 // odd while the goroutine is lent to a child
-	watch atomic.Pointer[time.Timer]
-	armed atomic.Bool
-	seen  uint64 // the turn at the watch's last look; the watch's own
+	watch *watch // its own only if its supervisor may have another sequence at the same time
 
 	abortMu sync.Mutex
 	abortCh chan struct{} // closed by abort; nil until somebody waits for that
 	isAbort bool
+	isOver  bool
 
 	// ---- owned by whoever holds the turn
 	starts  []*node
@@ -39,10 +36,12 @@ type sequence struct {
 	in      *incarnation // that is being started
 	begun   time.Time
 	results []supervise.Result
-}
 
-// patrol is how often the watch looks in.
-const patrol = 5 * time.Millisecond
+	// Room for a sequence of one child, as nearly all are that restart one, and for the report.
+	oneStart  [1]*node
+	oneResult [1]supervise.Result
+	report    sequenceDone
+}
 
 // target is an incarnation to be stopped: of a node, or an orphan whose node may have the next one already.
 type target struct {
@@ -52,9 +51,19 @@ type target struct {
 	supervise.Target
 }
 
-func newSequence(owner *incarnation, id, cause uint64) *sequence {
+func newSequence(owner *incarnation, w *watch, id, cause uint64) *sequence {
 	owner.node.tree.sequences.begin()
-	return &sequence{owner: owner, id: id, cause: cause}
+	q := &sequence{owner: owner, watch: w, id: id, cause: cause}
+	w.sequence.Store(q)
+	return q
+}
+
+// expect makes room for so many results.
+func (q *sequence) expect(n int) {
+	q.results = q.oneResult[:0]
+	if n > 1 {
+		q.results = make([]supervise.Result, 0, n)
+	}
 }
 
 // abort lets the child that is being started fail. The ones after it aren't tried.
@@ -67,8 +76,8 @@ func (q *sequence) abort() {
 			close(q.abortCh)
 		}
 	}
-	if turn := q.turn.Load(); turn%2 == 1 && q.turn.CompareAndSwap(turn, turn+1) {
-		q.goOn() // whoever has the goroutine isn't waited for any longer
+	if !q.isOver {
+		q.watch.takeBack() // whoever has the goroutine isn't waited for any longer
 	}
 }
 
@@ -87,58 +96,6 @@ func (q *sequence) aborted() <-chan struct{} {
 
 // ---- the turn
 
-// lend lends the goroutine to a child. It returns false if the sequence has gone on elsewhere meanwhile; then this goroutine has no part in it any more.
-func (q *sequence) lend(run func()) (mine bool) {
-	turn := q.turn.Add(1)
-	if !q.armed.Swap(true) {
-		q.arm()
-	}
-	returned := false
-	defer func() {
-		if !returned && q.turn.CompareAndSwap(turn, turn+1) { // runtime.Goexit: the goroutine is lost
-			q.goOn()
-		}
-	}()
-	run()
-	returned = true
-	return q.turn.CompareAndSwap(turn, turn+1)
-}
-
-func (q *sequence) arm() {
-	if watch := q.watch.Load(); watch != nil {
-		watch.Reset(patrol)
-		return
-	}
-	q.watch.Store(time.AfterFunc(patrol, q.look))
-}
-
-// look is what the watch does: a turn that it has seen before takes too long.
-func (q *sequence) look() {
-	turn := q.turn.Load()
-	lent := turn%2 == 1
-	switch {
-	case lent && turn == q.seen:
-		if q.turn.CompareAndSwap(turn, turn+1) {
-			q.armed.Store(false)
-			q.goOn()
-			return
-		}
-	case !lent:
-		q.armed.Store(false)
-		if q.turn.Load() == turn || q.armed.Swap(true) {
-			return
-		}
-	}
-	q.seen = turn
-	q.watchAgain()
-}
-
-func (q *sequence) watchAgain() {
-	if watch := q.watch.Load(); watch != nil {
-		watch.Reset(patrol)
-	}
-}
-
 // goOn continues with the child that has the goroutine, on another one.
 func (q *sequence) goOn() {
 	q.owner.node.tree.dispatcher.Schedule(func() {
@@ -147,37 +104,54 @@ func (q *sequence) goOn() {
 		} else {
 			q.stopped()
 		}
-		q.run().run()
+		q.runOn()
 	})
 }
 
 // begin runs the sequence on a goroutine of its own.
 func (q *sequence) begin() {
-	q.owner.node.tree.dispatcher.Schedule(func() { q.run().run() })
+	q.owner.node.tree.dispatcher.Schedule(q.runOn)
 }
 
-// run carries the sequence out as far as it can. It returns the supervisor's incarnation if that has to be run next, to handle the report.
-func (q *sequence) run() *incarnation {
+// runOn carries the sequence out, and then what comes of it, on a goroutine that has nothing else to do.
+func (q *sequence) runOn() {
+	supervisor, child := q.run()
+	child.schedule()
+	if supervisor != nil {
+		supervisor.run()
+	}
+}
+
+// run carries the sequence out as far as it can. It returns the supervisor's incarnation if that has to be run next, to handle the report; and the child
+// that was started last, if that has to be run after it.
+func (q *sequence) run() (supervisor, child *incarnation) {
 	for q.at < len(q.starts) {
-		if !q.launch() {
-			return nil
+		var mine bool
+		last := q.at == len(q.starts)-1
+		if child, mine = q.launch(); !mine || !last {
+			child.schedule()
+			child = nil
+		}
+		if !mine {
+			return nil, nil
 		}
 		q.landed()
 	}
 	for q.at < len(q.stops) {
 		if !q.stop() {
-			return nil
+			return nil, nil
 		}
 		q.stopped()
 	}
-	return q.done()
+	return q.done(), child
 }
 
 func (q *sequence) done() *incarnation {
-	if watch := q.watch.Load(); watch != nil {
-		watch.Stop()
-	}
-	supervisor := q.owner.postClaimed(&sequenceDone{supervise.Done{Sequence: q.id, Results: q.results}})
+	q.abortMu.Lock()
+	q.isOver = true
+	q.abortMu.Unlock()
+	q.report.event = supervise.Done{Sequence: q.id, Results: q.results}
+	supervisor := q.owner.postClaimed(&q.report)
 	q.owner.node.tree.sequences.end()
 	return supervisor
 }
@@ -185,15 +159,17 @@ func (q *sequence) done() *incarnation {
 // ---- starts
 
 // launch begins to start the next child.
-func (q *sequence) launch() (mine bool) {
+func (q *sequence) launch() (child *incarnation, mine bool) {
 	if q.results == nil {
-		q.results = make([]supervise.Result, 0, len(q.starts))
+		q.expect(len(q.starts))
 	}
 	q.begun = time.Now()
-	if q.in = newIncarnation(q.starts[q.at], q.owner, q.cause); q.in == nil {
-		return true
+	in := newIncarnation(q.starts[q.at], q.owner, q.cause)
+	if q.in = in; in == nil {
+		return nil, true
 	}
-	return q.lend(q.in.launch)
+	mine = q.watch.lend(func() { child = in.launch() })
+	return child, mine
 }
 
 // landed waits until the child is up, or down again, and enters the result. After a failure nothing more is started.
@@ -271,7 +247,7 @@ func startError(wasUp bool, o outcome) error {
 // stop begins to stop the next target.
 func (q *sequence) stop() (mine bool) {
 	if q.results == nil {
-		q.results = make([]supervise.Result, 0, len(q.stops))
+		q.expect(len(q.stops))
 	}
 	q.begun = time.Now()
 	t := q.stops[q.at]
@@ -279,7 +255,7 @@ func (q *sequence) stop() (mine bool) {
 		return true
 	}
 	if in := t.in.stop(q.cause); in != nil {
-		return q.lend(in.run)
+		return q.watch.lend(func() { in.runLent().schedule() })
 	}
 	return true
 }
@@ -319,7 +295,7 @@ func (t target) awaitEnd(cause uint64, limit time.Duration) outcome {
 func (q *sequence) stopTogether(targets []target) {
 	q.owner.node.tree.dispatcher.Schedule(func() {
 		unexpected := make(map[Class]int)
-		q.results = make([]supervise.Result, 0, len(targets))
+		q.expect(len(targets))
 		limit := targets[0].node.shutdown()
 		began := time.Now()
 		for _, t := range targets {
@@ -338,12 +314,14 @@ func (q *sequence) stopTogether(targets []target) {
 			}
 			q.results = append(q.results, supervise.Result{ID: t.ID, Outcome: o.machine()})
 		}
-		supervisor := q.owner.node
-		template := supervisor.spec().supervisor.template
+		node := q.owner.node
+		template := node.spec().supervisor.template
 		for _, class := range slices.Sorted(maps.Keys(unexpected)) {
-			supervisor.tree.publish(Event{Kind: Failed, Context: ContextShutdownError, Path: template.path, Node: template.kind, Cause: q.cause, Class: class, Group: unexpected[class]})
+			node.tree.publish(Event{Kind: Failed, Context: ContextShutdownError, Path: template.path, Node: template.kind, Cause: q.cause, Class: class, Group: unexpected[class]})
 		}
-		q.done().run()
+		if supervisor := q.done(); supervisor != nil {
+			supervisor.run()
+		}
 	})
 }
 

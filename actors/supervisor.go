@@ -37,7 +37,8 @@ type supervisor struct {
 	timers  map[uint64]*time.Timer // of backoffs, by token
 	broken  bool                   // the machine panicked
 
-	waiting  atomic.Int64             // dynamic calls that were put to it, and aren't answered
+	waiting  atomic.Int64 // dynamic calls that were put to it, and aren't answered
+	watch    *watch
 	running  atomic.Pointer[sequence] // being carried out; nil when none is
 	orphaned atomic.Bool              // fenced off because its own supervisor was killed
 	closed   bool                     // it has quit
@@ -50,7 +51,7 @@ var (
 )
 
 func newSupervisor(in *incarnation) *supervisor {
-	s := &supervisor{in: in, spec: in.node.spec().supervisor, timers: make(map[uint64]*time.Timer)}
+	s := &supervisor{in: in, spec: in.node.spec().supervisor, timers: make(map[uint64]*time.Timer), watch: newWatch()}
 	s.ctx, s.cancel = context.WithCancel(in.node.tree.context)
 	return s
 }
@@ -215,7 +216,7 @@ func (s *supervisor) fenced() {
 	}
 	cause := s.in.causeNow() // its end
 	if s.orphaned.Load() {
-		q := newSequence(s.in, 0, cause)
+		q := newSequence(s.in, newWatch(), 0, cause) // beside the one that was aborted, perhaps
 		if s.in.node.spec().supervisor.template != nil {
 			q.stopTogether(targets)
 		} else {
@@ -275,7 +276,7 @@ func (s *supervisor) carryOut(a supervise.Action) {
 		}
 	case supervise.Start:
 		q := s.begin(a.Sequence, s.cause(a.For))
-		q.starts = s.prepared(a.Children)
+		q.starts = s.prepared(q.oneStart[:0], a.Children)
 		s.in.errand = q
 	case supervise.Abort:
 		s.abort()
@@ -334,7 +335,7 @@ func (s *supervisor) annotate(c *supervise.Status) {
 }
 
 func (s *supervisor) begin(id, cause uint64) *sequence {
-	q := newSequence(s.in, id, cause)
+	q := newSequence(s.in, s.watch, id, cause)
 	s.running.Store(q)
 	return q
 }
@@ -396,9 +397,9 @@ func (s *supervisor) targets(targets []supervise.Target) []target {
 	return ts
 }
 
-// prepared looks the nodes up that are to be started, and makes those of new children.
-func (s *supervisor) prepared(specs []supervise.Spec) []*node {
-	nodes := make([]*node, 0, len(specs))
+// prepared looks the nodes up that are to be started, makes those of new children, and appends them to nodes.
+func (s *supervisor) prepared(nodes []*node, specs []supervise.Spec) []*node {
+	nodes = slices.Grow(nodes, len(specs))
 	for _, spec := range specs {
 		n := s.node(spec.ID)
 		if n == nil {
@@ -415,6 +416,7 @@ func (s *supervisor) prepared(specs []supervise.Spec) []*node {
 // quit ends the supervisor after its machine.
 func (s *supervisor) quit(q supervise.Quit) {
 	s.closed = true
+	s.watch.stop()
 	for _, timer := range s.timers {
 		timer.Stop()
 	}

@@ -30,6 +30,7 @@ type Tree struct {
 	bus        bus
 	leftovers  leftovers
 	watchman   *watchman
+	deadlines  deadlines
 	desk       desk
 	restarts   *rate.Limiter // of the whole tree; nil for no limit
 
@@ -329,7 +330,7 @@ func (t *Tree) lookup(path string) *node {
 // boot starts the top and waits for it.
 func (t *Tree) boot(ctx context.Context) error {
 	in := newIncarnation(t.top, nil, 0)
-	t.dispatcher.Schedule(in.launch)
+	t.dispatcher.Schedule(func() { in.launch().schedule() })
 	if !waitFor(in.settled(), -1, ctx.Done()) {
 		t.shutdown(context.Cause(ctx))
 		if !waitFor(t.done, DefaultShutdown, nil) {

@@ -22,7 +22,7 @@ type watchman struct {
 	closed  bool
 
 	// ---- the look's own
-	watched map[worker]*watch
+	watched map[worker]*silence
 	paces   map[string]*detector.Pace // by kind of work
 	clock   time.Duration             // without what the process stood still
 	last    time.Time
@@ -41,8 +41,8 @@ type worker interface {
 	recovered()
 }
 
-// watch is what the watchman knows of a worker.
-type watch struct {
+// silence is what the watchman knows of a worker.
+type silence struct {
 	since  time.Duration // its last sign of life, by the watchman's clock
 	at     time.Time     // and by the wall's
 	level  suspicion
@@ -59,7 +59,7 @@ const (
 )
 
 func newWatchman(every time.Duration) *watchman {
-	w := &watchman{every: every, watched: make(map[worker]*watch), paces: make(map[string]*detector.Pace)}
+	w := &watchman{every: every, watched: make(map[worker]*silence), paces: make(map[string]*detector.Pace)}
 	w.looks.Store(1)
 	return w
 }
@@ -142,7 +142,7 @@ func (w *watchman) look() {
 func (w *watchman) progressed(of worker, look uint64, now time.Time) {
 	entry := w.watched[of]
 	if entry == nil {
-		entry = &watch{}
+		entry = &silence{}
 		w.watched[of] = entry
 	} else if entry.seenAt != look {
 		w.learn(entry)
@@ -153,7 +153,7 @@ func (w *watchman) progressed(of worker, look uint64, now time.Time) {
 }
 
 // judge looks at one that has shown no sign of life.
-func (w *watchman) judge(of worker, entry *watch, now time.Time) {
+func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 	busy, judged := of.atWork()
 	switch {
 	case !busy:
@@ -170,9 +170,9 @@ func (w *watchman) judge(of worker, entry *watch, now time.Time) {
 	if terms.OnHung == HungIgnore || entry.level == hung {
 		return
 	}
-	silence := max(w.clock-entry.since, now.Sub(entry.at)/slowest)
-	level, phi := terms.judge(silence, entry.pace)
-	reason := &HungError{Silence: silence, Last: entry.at, Phi: phi, Max: silence >= terms.Max}
+	length := max(w.clock-entry.since, now.Sub(entry.at)/slowest)
+	level, phi := terms.judge(length, entry.pace)
+	reason := &HungError{Silence: length, Last: entry.at, Phi: phi, Max: length >= terms.Max}
 	switch {
 	case level == hung:
 		fails := terms.OnHung == HungFail
@@ -187,7 +187,7 @@ func (w *watchman) judge(of worker, entry *watch, now time.Time) {
 }
 
 // relieve takes a suspicion back.
-func (w *watchman) relieve(of worker, entry *watch) {
+func (w *watchman) relieve(of worker, entry *silence) {
 	if entry.level > alive {
 		entry.level = alive
 		of.recovered()
@@ -195,7 +195,7 @@ func (w *watchman) relieve(of worker, entry *watch) {
 }
 
 // learn notes how long it took until there was a sign of life again. What took less than a look is taken for half of one.
-func (w *watchman) learn(entry *watch) {
+func (w *watchman) learn(entry *silence) {
 	if entry.learns {
 		entry.pace.Observe(max(w.clock-entry.since, w.every/2))
 	}
