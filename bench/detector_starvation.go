@@ -12,7 +12,7 @@ import (
 // live, so every suspicion is false. Nobody accepts a pause. Akka's detectors have its settings and the real clock; ours are in a registry, with
 // the same least deviation and threshold, and the stall-proof clock. Both hear the same heartbeats, in the same run.
 func starvation(s size, name string, loops int, target float64) benchmark {
-	both := &together[[2]int]{run: func(int) [2]int { return starve(loops, s.seconds(4, 20)) }}
+	both := &together[[2]int]{run: func() [2]int { return starve(loops, s.seconds(10, 25)) }}
 	return benchmark{name: name, unit: suspicions, baseline: "Akka's settings", contenders: []contender{
 		{name: "Akka's settings", run: both.part(func(n [2]int) float64 { return float64(n[0]) })},
 		{name: ours, target: target, run: both.part(func(n [2]int) float64 { return float64(n[1]) })},
@@ -100,21 +100,23 @@ func every(interval time.Duration, stop <-chan struct{}, fn func()) {
 	}
 }
 
-// together is a measurement whose parts are several contenders' figures: it's taken once a round. The contenders of a round come one
-// after the other.
+// together is a measurement whose parts are several contenders' figures: it's taken once a round. There is nothing to warm up: the first
+// round, which isn't counted, is left out.
 type together[T any] struct {
-	run    func(round int) T
+	run    func() T
 	rounds []T
 }
 
 // part is the contender whose figure is that part.
 func (t *together[T]) part(of func(T) float64) func(*probe) {
-	round := 0
+	round := -1
 	return func(p *probe) {
-		if round == len(t.rounds) {
-			t.rounds = append(t.rounds, t.run(round))
+		if round++; round == 0 {
+			return
 		}
-		p.value = of(t.rounds[round])
-		round++
+		if round > len(t.rounds) {
+			t.rounds = append(t.rounds, t.run())
+		}
+		p.value = of(t.rounds[round-1])
 	}
 }

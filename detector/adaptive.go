@@ -22,7 +22,10 @@ func NewAdaptive(cfg AdaptiveConfig) (*Adaptive, error) {
 		return nil, err
 	}
 	d := new(Adaptive)
-	d.line.reset(newSettings(cfg, 0))
+	var v view
+	d.line.begin(&v)
+	v.reset(newSettings(cfg, 0))
+	d.line.commit(&v)
 	return d, nil
 }
 
@@ -97,56 +100,64 @@ func (v *view) stats() AdaptiveStats {
 	}
 }
 
-// reset forgets everything.
-func (l *line) reset(s *settings) {
-	l.update(func(v *view) {
-		*v = view{header: header{sequence: v.sequence, pause: float32(s.firstPause())}, deadline: never, settings: s}
-		v.fast.variance, v.slow.variance = s.firstSpread, s.firstSpread
-	})
-}
-
 func (l *line) configure(s *settings) {
-	l.update(func(v *view) {
-		pause := v.acceptable()
-		if v.count == 0 {
-			pause = s.firstPause()
-			v.fast.variance, v.slow.variance = s.firstSpread, s.firstSpread
-		}
-		v.settings = s
-		v.setPause(min(max(pause, s.minPause), s.maxPause))
-		v.decide()
-	})
+	var v view
+	l.begin(&v)
+	v.configure(s)
+	l.commit(&v)
 }
 
 func (l *line) suspend() {
-	l.update(func(v *view) {
-		v.suspended = true
-		v.decide()
-	})
+	var v view
+	l.begin(&v)
+	v.suspended = true
+	v.decide()
+	l.commit(&v)
 }
 
 func (l *line) resume(now time.Duration) {
-	l.update(func(v *view) {
-		if !v.suspended {
-			return
-		}
-		v.suspended = false
-		if v.count > 0 {
-			pause := v.acceptable()
-			v.last, v.unlearned, v.period = max(v.last, now), true, 0
-			v.setPause(pause)
-		}
-		v.decide()
-	})
+	var v view
+	l.begin(&v)
+	v.resume(min(max(now, -maxReading), maxReading))
+	l.commit(&v)
+}
+
+// reset forgets everything.
+func (v *view) reset(s *settings) {
+	*v = view{header: header{sequence: v.sequence, pause: float32(s.firstPause())}, deadline: never, settings: s}
+	v.fast.variance, v.slow.variance = s.firstSpread, s.firstSpread
+}
+
+func (v *view) configure(s *settings) {
+	pause := v.acceptable()
+	if v.count == 0 {
+		pause = s.firstPause()
+		v.fast.variance, v.slow.variance = s.firstSpread, s.firstSpread
+	}
+	v.settings = s
+	v.setPause(min(max(pause, s.minPause), s.maxPause))
+	v.decide()
+}
+
+func (v *view) resume(now time.Duration) {
+	if !v.suspended {
+		return
+	}
+	v.suspended = false
+	if v.count > 0 {
+		pause := v.acceptable()
+		v.last, v.unlearned, v.period = max(v.last, now), true, 0
+		v.setPause(pause)
+	}
+	v.decide()
 }
 
 // expect begins to judge a thing that has not been heard of: its first heartbeat is due within that time.
-func (l *line) expect(now, first time.Duration) {
-	l.update(func(v *view) {
-		v.last, v.pauseAt, v.period = now, now, float64(declared(first))
-		v.count, v.unlearned = 1, true
-		v.decide()
-	})
+func (v *view) expect(now, first time.Duration) {
+	v.last = min(max(now, -maxReading), maxReading)
+	v.pauseAt, v.period = v.last, float64(declared(first))
+	v.count, v.unlearned = 1, true
+	v.decide()
 }
 
 // beat records a heartbeat, unless another is being recorded. It returns from when on the thing is suspect.

@@ -79,3 +79,58 @@ func BenchmarkCurve(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkAdaptiveHeartbeat(b *testing.B) {
+	d := newAdaptive(b, detector.AdaptiveConfig{})
+	now := regular(d, 0, 2000, time.Second)
+	b.ReportAllocs()
+	for i := time.Duration(0); b.Loop(); i++ {
+		now += time.Second + i&63*ms
+		d.Heartbeat(now)
+	}
+}
+
+func BenchmarkAdaptivePhi(b *testing.B) {
+	d := newAdaptive(b, detector.AdaptiveConfig{})
+	now := regular(d, 0, 2000, time.Second)
+	b.ReportAllocs()
+	i := time.Duration(0)
+	for b.Loop() {
+		i = (i + 7*ms) & (1<<33 - 1)
+		sink = d.Phi(now + i)
+	}
+}
+
+// One sweep over a million things that live.
+func BenchmarkSweep(b *testing.B) {
+	r, err := detector.NewRegistry(detector.RegistryConfig{MaxThings: 1 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 1 << 20 {
+		w, err := r.Watch(0, detector.Thing{Unlisted: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		w.Beat(1)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Sweep(2)
+	}
+}
+
+func BenchmarkWatchAndClose(b *testing.B) {
+	r, err := detector.NewRegistry(detector.RegistryConfig{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w, err := r.Watch(0, detector.Thing{Unlisted: true, First: time.Second})
+		if err != nil {
+			b.Fatal(err)
+		}
+		w.Close()
+	}
+}

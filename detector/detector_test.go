@@ -191,6 +191,35 @@ func TestSequence10Deadline(t *testing.T) {
 	})
 }
 
+func TestSequence11AcceptablePauseOfOneSecond(t *testing.T) {
+	both(t, detector.Config{Threshold: 1, AcceptablePause: 1000 * ms, FirstEstimate: 100 * ms}, func(t *testing.T, d *detector.Accrual, _ pick) {
+		beats(d, 4711)
+		assert.True(t, d.Available(5211*ms))
+		assert.False(t, d.Available(6711*ms))
+	})
+}
+
+func TestSequence12SkippedHeartbeats(t *testing.T) {
+	both(t, detector.Config{Threshold: 16, Window: 200, MinStdDev: 500 * ms, FirstEstimate: 500 * ms}, func(t *testing.T, d *detector.Accrual, pick pick) {
+		for i := range 291 {
+			if i > 200 && i%5 == 0 {
+				assert.True(t, d.Available(time.Duration(i)*time.Second))
+			} else {
+				beats(d, i*1000)
+			}
+		}
+		// The bands hold for the logistic curve only.
+		bands := []struct{ above, below float64 }{{1, 3}, {3, 8}, {8, 16}, {16, 30}, {30, 50}, {50, 70}, {70, 100}, {100, math.Inf(1)}}
+		for i, band := range bands {
+			phi := d.Phi(time.Duration(291+i) * time.Second)
+			if d.Config().Curve == detector.Logistic {
+				assert.True(t, phi > band.above && phi < band.below, "phi at %d s is %v: must be within %+v", 291+i, phi, band)
+			}
+		}
+		assert.InDelta(t, pick(14.61, 20), d.Phi(294*time.Second), pick(.01, 4))
+	})
+}
+
 func TestAvailableIsPhiBelowTheThreshold(t *testing.T) {
 	both(t, detector.Config{AcceptablePause: 700 * ms}, func(t *testing.T, d *detector.Accrual, _ pick) {
 		now := time.Duration(0)

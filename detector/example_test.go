@@ -25,3 +25,47 @@ func Example() {
 	// 1.75s: phi 2.2, available true
 	// 2.1s: phi 9.0, available false
 }
+
+func ExampleRegistry() {
+	registry, err := detector.NewRegistry(detector.RegistryConfig{
+		Default: detector.ClassConfig{Detector: detector.AdaptiveConfig{Interval: time.Second}},
+		Subscriber: func(e detector.Event) {
+			fmt.Printf("%v: %v\n", e.Now, e)
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	now := time.Duration(0) // in a program: clock.Now(), and a Sweeper that calls Sweep
+	node, err := registry.Watch(now, detector.Thing{Name: "node-1", First: 10 * time.Second})
+	if err != nil {
+		panic(err)
+	}
+	for second := range 120 {
+		now += time.Second
+		if second < 60 || second > 90 {
+			node.Beat(now)
+		}
+		registry.Sweep(now)
+	}
+	node.Close()
+	// Output:
+	// 1m5s: node-1 suspected: phi 23.1, last sign of life 5s ago
+	// 1m5s: node-1 failed: phi 23.1, last sign of life 5s ago
+	// 1m32s: node-1 recovered after 27s under suspicion
+}
+
+func ExampleProgress() {
+	worker := detector.Progress{Busy: true, Last: 10 * time.Second, Limit: 2 * time.Second}
+	for _, now := range []time.Duration{10500 * time.Millisecond, 11 * time.Second, 12 * time.Second} {
+		verdict, silent := worker.Judge(now)
+		fmt.Println(verdict, silent)
+	}
+	worker.Busy = false // nothing to do: silence means nothing
+	fmt.Println(worker.Judge(24 * time.Hour))
+	// Output:
+	// healthy 500ms
+	// suspected 1s
+	// failed 2s
+	// healthy 0s
+}

@@ -124,8 +124,9 @@ func (l *line) tryLock() (last time.Duration, ok bool) {
 // unlock gives the lock back.
 func (l *line) unlock(last time.Duration) { l.last.Store(int64(last) << 1) }
 
-// update changes the state, whatever of it. It waits for the lock: it's for what is rare and must not be dropped.
-func (l *line) update(change func(*view)) {
+// begin takes the lock for a change that isn't a heartbeat, and sets v to the state. It waits for the lock: it's for what is rare and must
+// not be dropped.
+func (l *line) begin(v *view) {
 	for {
 		if _, ok := l.tryLock(); ok {
 			break
@@ -134,12 +135,15 @@ func (l *line) update(change func(*view)) {
 	}
 	var w words
 	l.load(&w)
-	v := w.view()
-	change(&v)
+	l.header.Store(w.header | oddSequence)
+	*v = w.view()
+}
+
+// commit writes the state that begin has set and the caller has changed, and unlocks.
+func (l *line) commit(v *view) {
 	v.sequence += 2
-	l.header.Store(w.header | oddSequence) // until all is written
 	l.settings.Store(v.settings)
-	l.store(&v)
+	l.store(v)
 	l.unlock(v.last)
 }
 
@@ -150,7 +154,7 @@ func (l *line) store(v *view) {
 	l.rhythm.Store(pair(v.period, v.runMean))
 	l.pauseAt.Store(int64(v.pauseAt))
 	l.deadline.Store(int64(v.deadline))
-	l.header.Store(v.header.pack())
+	l.header.Store(v.header.pack()) // last, as it may be odd until then
 }
 
 // view is what the words of a line mean.

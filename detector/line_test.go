@@ -12,6 +12,13 @@ import (
 	"pgregory.net/rapid"
 )
 
+func reset(l *line, s *settings) {
+	var v view
+	l.begin(&v)
+	v.reset(s)
+	l.commit(&v)
+}
+
 func TestADetectorIsACacheLine(t *testing.T) {
 	assert.Equal(t, uintptr(64), unsafe.Sizeof(Adaptive{}))
 	s := &shard{}
@@ -55,8 +62,8 @@ func TestTheShortCutIsTheLongWay(t *testing.T) {
 		require.NoError(t, cfg.Validate())
 		s := newSettings(cfg, 1)
 		var quick, slow line
-		quick.reset(s)
-		slow.reset(s)
+		reset(&quick, s)
+		reset(&slow, s)
 		interval := rapid.Custom(func(t *rapid.T) time.Duration {
 			share := rapid.OneOf(rapid.Float64Range(.9, 1.1), rapid.Float64Range(0, 3), rapid.Float64Range(0, 30)).Draw(t, "share")
 			return time.Duration(share * float64(cfg.Interval))
@@ -97,7 +104,7 @@ func TestTheShortCutIsTheLongWay(t *testing.T) {
 // last heartbeat never goes back.
 func TestReadersSeeOneHeartbeat(t *testing.T) {
 	var l line
-	l.reset(newSettings(AdaptiveConfig{Interval: time.Second, Pause: NoPause}, 0))
+	reset(&l, newSettings(AdaptiveConfig{Interval: time.Second, Pause: NoPause}, 0))
 	const beats = 20_000
 	var all, writers sync.WaitGroup
 	stop := make(chan struct{})
@@ -153,7 +160,7 @@ func TestReadersSeeOneHeartbeat(t *testing.T) {
 // Every heartbeat that comes alone is recorded, and of those that come at once at least one.
 func TestOneOfManyHeartbeatsAtOnceIsRecorded(t *testing.T) {
 	var l line
-	l.reset(newSettings(AdaptiveConfig{}, 0))
+	reset(&l, newSettings(AdaptiveConfig{}, 0))
 	for i := range 500 {
 		var all sync.WaitGroup
 		now := time.Duration(i+1) * time.Second

@@ -517,3 +517,23 @@ func TestARegistryUnderRace(t *testing.T) {
 	assert.Len(t, seen, 50)
 	assert.Equal(t, 100, r.Len())
 }
+
+func TestWatchingAllocatesNothing(t *testing.T) {
+	r := watch(t, detector.RegistryConfig{})
+	class, err := r.NewClass(detector.ClassConfig{Inherit: true})
+	require.NoError(t, err)
+	now := time.Duration(0)
+	for _, unlisted := range []bool{true, false} {
+		assert.Zero(t, testing.AllocsPerRun(1000, func() {
+			w, _ := r.Watch(now, detector.Thing{Name: "stream", Unlisted: unlisted, Class: class, First: time.Minute})
+			for range 6 {
+				now += time.Second
+				w.Beat(now)
+			}
+			_ = w.Phi(now)
+			_ = w.Available(now)
+			r.Sweep(now)
+			w.Close()
+		}), "unlisted %v", unlisted)
+	}
+}

@@ -82,11 +82,16 @@ func (s *shard) open(now time.Duration, t Thing) (Watch, error) {
 	}
 	r, l := p.record(), p.line()
 	*r = record{name: t.Name, unlisted: t.Unlisted, class: t.Class, data: t.Data}
-	l.reset(t.Class.settings.Load())
-	l.update(func(v *view) { r.firstPause = t.Class.endow(v) })
+	var v view
+	l.begin(&v)
+	v.reset(t.Class.settings.Load())
+	r.firstPause = t.Class.endow(&v)
+	if t.First > 0 {
+		v.expect(now, t.First)
+	}
+	l.commit(&v)
 	p.slab.generations[p.index].Add(1)
 	if t.First > 0 {
-		l.expect(now, t.First)
 		p.arm()
 	}
 	return p.watch(), nil
@@ -131,11 +136,11 @@ func (s *shard) close(w Watch) bool {
 	}
 	r, l := w.record(), w.line()
 	r.class.bequeath(l.view(), r.firstPause)
-	// Under the line's lock, a heartbeat sees the generation it belongs to or is dropped.
-	l.update(func(v *view) {
-		w.slab.generations[w.index].Add(1)
-		*v = view{header: header{sequence: v.sequence}, deadline: never, settings: v.settings}
-	})
+	var v view
+	l.begin(&v)
+	w.slab.generations[w.index].Add(1) // under the line's lock: a heartbeat finds its own generation, or is dropped
+	v.reset(v.settings)
+	l.commit(&v)
 	w.slab.wake[w.index].Store(never)
 	if r.verdict != Healthy {
 		s.trouble = slices.DeleteFunc(s.trouble, func(p place) bool { return p == w.place })

@@ -38,8 +38,9 @@ func (r *Registry) tell(e Event) {
 func (s *shard) sweep(now time.Duration, events []Event) []Event {
 	events = s.review(now, events)
 	for _, b := range *s.slabs.Load() {
-		for i := range b.wake {
-			if int64(now) >= b.wake[i].Load() {
+		wake := b.wake
+		for i := range wake {
+			if int64(now) >= wake[i].Load() {
 				events = s.look(place{b, uint32(i)}, now, events)
 			}
 		}
