@@ -100,6 +100,9 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 	if lane == nil {
 		return nil, &UnknownTypeError{Type: typeName}
 	}
+	if s.failFast && lane.shutOut() {
+		return nil, h.circuitsOpen(lane)
+	}
 	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: uint16(h.options.MaxAttempts), timeout: int64(h.options.AttemptTimeout)}
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)

@@ -24,6 +24,7 @@ type Hub struct {
 	ledger
 	lanes    map[string]*lane
 	spokes   map[string]*Spoke // by path
+	circuits map[string]*circuit
 	gate     gate
 	picks    uint64
 	closed   error // why new tasks are refused; nil while open
@@ -151,6 +152,11 @@ func (h *Hub) Counts() Counts {
 	h.mu.Lock()
 	c := h.books
 	c.Spokes = len(h.spokes)
+	for _, l := range h.lanes {
+		if l.shutOut() {
+			c.ShutOut += uint64(l.queue.size + l.hold.size)
+		}
+	}
 	h.mu.Unlock()
 	h.feed.mu.Lock()
 	c.EventsDropped, c.EventPanics = h.feed.dropped, h.feed.panics
@@ -212,7 +218,7 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 }
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
-	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Attempt: attempt, IdempotencyKey: t.id}
+	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Attempt: attempt, MaxAttempts: int(t.maxAttempts), IdempotencyKey: t.id}
 	if t.deadline != 0 {
 		info.Deadline = h.clock.at(t.deadline)
 	}
@@ -220,8 +226,13 @@ func (h *Hub) info(t *task, attempt int) TaskInfo {
 }
 
 func (h *Hub) snapshot(t *task) TaskSnapshot {
+	var shutOut *CircuitOpenError
+	if t.state == StateWaiting && t.lane.shutOut() {
+		shutOut = h.circuitsOpen(t.lane)
+	}
 	return TaskSnapshot{
 		TaskInfo:  h.info(t, int(t.attempt)),
+		ShutOut:   shutOut,
 		State:     t.state,
 		Submitted: h.clock.at(t.submitted),
 		Errors:    int(t.errors),

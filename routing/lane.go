@@ -8,6 +8,7 @@ type lane struct {
 	hold   list[*task]        // ready, but kept a while from their last spoke
 	free   indexedHeap[*seat] // spokes with a free credit, in the balancer's order
 	spokes int                // joined
+	shut   int                // of those: kept from leases by circuits
 	dirty  bool               // in the hub's list of lanes to look at
 }
 

@@ -13,7 +13,8 @@ type Lease struct {
 	spoke   *Spoke
 	input   any
 	attempt int
-	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none
+	number  uint64 // the hub's count of leases
+	expires int64  // end of the attempt's time limit on the hub's clock; 0 is none
 
 	node[*Lease]      // leases of the spoke; guarded by the hub's mutex
 	returned     bool // the spoke has settled it; guarded by the hub's mutex
@@ -68,7 +69,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 	l.returned = true
 	if !s.left {
 		s.leases.remove(l)
+		h.vacate(l)
 	}
+	o.forCircuit = o.refused && s.behindOpen()
 	h.expireIfDue(t, now)
 	accepted = t.lease == l
 	if accepted {

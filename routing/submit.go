@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// SubmitOption is an option of a submit: [ID], [Key], [Deadline], [Timeout], [MaxAttempts], [Wait].
+// SubmitOption is an option of a submit: [ID], [Key], [Deadline], [Timeout], [MaxAttempts], [Wait], [FailFast].
 type SubmitOption func(*submission)
 
 type submission struct {
@@ -14,6 +14,7 @@ type submission struct {
 	timeout     time.Duration
 	maxAttempts int
 	wait        bool
+	failFast    bool
 	faults      []error
 }
 

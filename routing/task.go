@@ -44,6 +44,8 @@ type TaskInfo struct {
 	ID, Type, Key string
 	// Attempt is the number of this lease, from 1; it grows with every lease, the uncharged ones too.
 	Attempt int
+	// MaxAttempts is how many attempts may end with an error before the task fails: with 1 nobody tries it again after an error.
+	MaxAttempts int
 	// IdempotencyKey is the same for all attempts of the task: hand it to services that can tell a repetition.
 	IdempotencyKey string
 	// Deadline is the zero time if the task has none.
@@ -86,6 +88,8 @@ type TaskSnapshot struct {
 	Attempts  []Attempt
 	Forgotten int
 	Progress  any
+	// ShutOut says why no spoke can have the task now, if it waits and every spoke of its type is behind an open circuit.
+	ShutOut *CircuitOpenError
 	// Err is the task's [*TaskError] if it is settled without a result.
 	Err error
 }

@@ -58,7 +58,8 @@ func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
 	t.begin(Attempt{Number: l.attempt, Spoke: s.id, Start: h.clock.at(now)})
 	s.leases.pushBack(l)
 	h.picks++
-	s.picked = h.picks
+	s.picked, l.number = h.picks, h.picks
+	h.occupy(l)
 	h.books.Attempts++
 	h.plan(t)
 	h.emit(Event{Kind: EventLeased, Attempt: l.attempt, Spoke: s.id}, t, now)
@@ -97,7 +98,7 @@ func (h *Hub) redeliver(t *task, v verdict, o Outcome, now int64) time.Duration 
 	switch {
 	case v.charge != uncharged:
 		after = h.options.RetryBackoff.delay(int(t.errors)+int(t.strikes), t.id, int(t.attempt))
-	case o.kind == OutcomeError:
+	case o.kind == OutcomeError && !o.forCircuit:
 		after = min(max(v.wait, h.options.RetryBackoff.Min), maxRetryAfter)
 	default:
 		h.enqueue(t, true)
