@@ -53,8 +53,10 @@ type nodeSpec struct {
 	agent      *AgentSpec
 	actor      *ActorSpec
 	breaker    *Breaker
+	external   *External
 
-	args []any // of an instance
+	args     []any    // of an instance
+	circuits []string // of an agent: the paths of the breakers that it names
 }
 
 type supervisorSpec struct {
@@ -75,6 +77,8 @@ func (s *nodeSpec) source() Child {
 		return *s.agent
 	case s.actor != nil:
 		return *s.actor
+	case s.external != nil:
+		return *s.external
 	default:
 		return *s.breaker
 	}
@@ -299,6 +303,13 @@ func (p pool) compile(c *compiler, parent string) {
 func (b Breaker) compile(c *compiler, parent string) {
 	spec := c.add(&nodeSpec{id: b.ID, kind: KindBreaker, life: b.Lifecycle, breaker: &b}, parent)
 	if err := b.Config.Validate(); err != nil {
+		c.fault(spec.path, "Config: %v", err)
+	}
+}
+
+func (e External) compile(c *compiler, parent string) {
+	spec := c.add(&nodeSpec{id: e.ID, kind: KindBreaker, life: e.Lifecycle, external: &e}, parent)
+	if err := e.Config.Validate(); err != nil {
 		c.fault(spec.path, "Config: %v", err)
 	}
 }

@@ -45,7 +45,7 @@ func (n *node) embody(in *incarnation) error {
 	case n.hub != nil:
 		return n.spawn(in, newShell(in, n.hub.Actor()()), nil)
 	case n.guard != nil:
-		return n.spawn(in, newShell(in, breaker.NewActor(n.guard)()), nil)
+		return n.spawn(in, newShell(in, breaker.NewActor(n.guard.Runner)()), nil)
 	default:
 		user := spec.actor.Producer()
 		if user == nil {

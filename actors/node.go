@@ -12,7 +12,6 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
@@ -24,9 +23,9 @@ type node struct {
 	specs  atomic.Pointer[nodeSpec]
 	path   string
 	kind   Kind
-	pid    *actor.PID      // the logical one
-	hub    *routing.Hub    // of a hub node
-	guard  *breaker.Runner // of a breaker node
+	pid    *actor.PID   // the logical one
+	hub    *routing.Hub // of a hub node
+	guard  *guard       // of a breaker node
 	ref    ref
 
 	named    atomic.Bool // its name in the actor system is its own

@@ -256,11 +256,11 @@ func TestCircuitsAreRememberedAsLongAsTheyMatter(t *testing.T) {
 func TestCircuitFaults(t *testing.T) {
 	inWorld(t, routing.Options{}, func(w *world) {
 		err := w.hub.SetCircuit("", routing.Circuit{State: 9})
-		require.ErrorContains(t, err, "circuit name has 0 bytes")
+		require.ErrorContains(t, err, "circuit name is empty")
 		require.ErrorContains(t, err, "field State is 9")
 		require.ErrorContains(t, w.hub.SetCircuit("llm", routing.Circuit{State: routing.CircuitProbing}), "field Probes is 0: a probing circuit needs at least 1")
 		_, err = w.hub.Join(routing.SpokeSpec{ID: routing.SpokeID{Path: "a"}, Types: []string{"double"}, Deliver: func(*routing.Lease) {}, Circuits: []string{"", "llm", "llm"}})
-		require.ErrorContains(t, err, "field Circuits: circuit name has 0 bytes")
+		require.ErrorContains(t, err, "field Circuits: circuit name is empty")
 		require.ErrorContains(t, err, `field Circuits has "llm" twice`)
 		require.Empty(t, w.hub.Circuits())
 		require.Equal(t, "probing", routing.CircuitProbing.String())
