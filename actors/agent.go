@@ -145,10 +145,11 @@ func (a *agent) join(code AgentCode) error {
 		return ErrStartAborted
 	}
 	spoke, err := a.in.node.tree.hub.Join(routing.SpokeSpec{
-		ID:      routing.SpokeID{Path: a.in.node.path, Incarnation: a.in.number},
-		Types:   a.spec.Types,
-		Credits: a.spec.Credits,
-		Deliver: a.deliver,
+		ID:       routing.SpokeID{Path: a.in.node.path, Incarnation: a.in.number},
+		Types:    a.spec.Types,
+		Credits:  a.spec.Credits,
+		Circuits: a.in.node.spec().circuits,
+		Deliver:  a.deliver,
 	})
 	if err != nil {
 		return err

@@ -69,6 +69,7 @@ func (t *Tree) StartChild(ctx context.Context, supervisor string, child Child) (
 		c.fault(supervisor, "child is nil")
 	} else {
 		child.compile(&c, supervisor)
+		c.resolveGuards(t)
 	}
 	if len(c.out) > 1 {
 		c.fault(supervisor, "a pool is %d children: start them one by one", len(c.out))

@@ -53,9 +53,11 @@ type nodeSpec struct {
 	agent      *AgentSpec
 	actor      *ActorSpec
 	breaker    *Breaker
+	external   *External
 
-	args    []any  // of an instance
-	version uint64 // of two specs for one node, the higher was given later; 0 before any Reconfigure
+	args     []any    // of an instance
+	version  uint64   // of two specs for one node, the higher was given later; 0 before any Reconfigure
+	circuits []string // of an agent: the paths of the breakers that it names
 }
 
 // date gives a spec, and all below it, a version.
@@ -107,6 +109,8 @@ func (s *nodeSpec) source() Child {
 		return *s.agent
 	case s.actor != nil:
 		return *s.actor
+	case s.external != nil:
+		return *s.external
 	default:
 		return *s.breaker
 	}
@@ -349,6 +353,16 @@ func (b Breaker) compile(c *compiler, parent string) {
 		c.fault(spec.path, "Config: %v", err)
 	}
 	for _, fault := range b.Stream.faults() {
+		c.fault(spec.path, "Stream: %s", fault)
+	}
+}
+
+func (e External) compile(c *compiler, parent string) {
+	spec := c.add(&nodeSpec{id: e.ID, kind: KindBreaker, life: e.Lifecycle, external: &e}, parent)
+	if err := e.Config.Validate(); err != nil {
+		c.fault(spec.path, "Config: %v", err)
+	}
+	for _, fault := range e.Stream.faults() {
 		c.fault(spec.path, "Stream: %s", fault)
 	}
 }

@@ -12,7 +12,7 @@
 //			actors.Supervisor{
 //				ID:       "research",
 //				Strategy: strategies.OneForOne(strategies.ExponentialBackoff()),
-//				Children: []actors.Child{actors.Pool(4, actors.Agent("summarizer", Summarize, summarize))},
+//				Children: []actors.Child{actors.Pool(4, actors.Agent("summarizer", Summarize, summarize).GuardedBy("llm"))},
 //			},
 //			actors.Actor("index", newIndex), // any protoactor actor
 //		},
@@ -35,6 +35,11 @@
 // calls. Children start in order, each up before the next, and stop in reverse. Panics in a handler, in a lifecycle hook, in a continuation
 // or in a constructor end the incarnation and nothing else. A child that doesn't stop within its shutdown time is abandoned: fenced off,
 // counted and replaced under the same name. Agents' tasks are routed by the tree's hub and settle exactly once (package routing).
+//
+// # The outside world
+//
+// Calls to it go through a [Breaker] or an [External] by [Guard]. Its failures are outcomes of tasks, and no restart is spent on them. An agent that names a breaker in
+// its Guards is given no tasks while that is open; they wait, uncharged.
 //
 // # What can't be promised
 //

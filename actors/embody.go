@@ -46,7 +46,7 @@ func (n *node) embody(in *incarnation) error {
 	case n.kind == KindHub:
 		return n.spawn(in, newShell(in, n.tree.hub.Actor()()), nil)
 	case n.guard != nil:
-		return n.spawn(in, newShell(in, breaker.NewActor(n.guard)()), nil)
+		return n.spawn(in, newShell(in, breaker.NewActor(n.guard.Runner)()), nil)
 	default:
 		user := spec.actor.Producer()
 		if user == nil {

@@ -3,10 +3,13 @@ package actors_test
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -76,4 +79,37 @@ func ExampleTree_Reconfigure() {
 	// a up as incarnation 1
 	// c up as incarnation 1
 	// b up as incarnation 1
+}
+
+// An agent calls a service through a node of the tree that bounds the calls, keeps to the service's rate and, while it is down, leaves it alone. As the agent
+// says what it needs, it is given no tasks then.
+func ExampleGuard() {
+	Forecast := routing.NewType[string, string]("forecast")
+	ask := func(ctx context.Context, city string) (string, error) { return "sun in " + city, nil } // a call to the service
+
+	agent := actors.Agent("forecaster", Forecast, func(ctx context.Context, city string) (string, error) {
+		return actors.Guard(ctx, "weather", func(ctx context.Context) (string, error) { return ask(ctx, city) })
+	}).GuardedBy("weather")
+
+	ctx := context.Background()
+	tree, err := actors.Start(ctx, actors.Supervisor{ID: "root", Children: []actors.Child{
+		actors.External{ID: "weather", Config: breaker.ExternalConfig{
+			Breaker:  breaker.Config{ResetTimeout: 10 * time.Second},
+			Bulkhead: breaker.BulkheadConfig{MaxConcurrent: 4},
+			Limiter:  breaker.LimiterConfig{Rate: 10},
+		}},
+		actors.Pool(8, agent),
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer tree.Stop(ctx)
+
+	fmt.Println(Forecast.Do(ctx, tree, "Rome"))
+	weather, _ := tree.Breaker("root/weather")
+	fmt.Println(weather.State(), weather.Snapshot().Totals.Succeeded)
+	// Output:
+	// sun in Rome <nil>
+	// closed 1
 }

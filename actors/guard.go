@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/routing"
@@ -25,20 +24,48 @@ func TreeFromContext(ctx context.Context) (*Tree, bool) {
 	return n.tree, true
 }
 
-// Guard makes a call to something outside through a breaker node of the tree that ctx belongs to: the context that a task handler was
-// given. name is the ID of a breaker that hangs below one of the supervisors above the agent, the nearest first, or the path of any. fn runs
+// Guard makes a call to something outside through a [Breaker] or an [External] of the tree that ctx belongs to: the context that a task handler was
+// given. name is the ID of one that hangs below one of the supervisors above the agent, the nearest first, or the path of any. fn runs
 // on another goroutine, with a context that ends at the breaker's operation timeout; its error comes back unchanged. While the breaker is
-// open fn isn't run, and the error says for how long: returned from the handler, it delays the task without charging it.
+// open fn isn't run, and the error says for how long: returned from the handler, it delays the task without charging it. An agent that names the
+// breaker in its Guards isn't even given tasks then.
+//
+// An error is tried again by one layer only: by the hub, as the task's outcome. The Retry of an External counts in tasks that the hub doesn't try
+// again, submitted with routing.MaxAttempts(1); in others the context is marked with [breaker.WithoutRetry].
 func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T, error)) (T, error) {
-	n, err := guardOf(ctx, name)
+	var zero T
+	to, err := guardOf(ctx, name)
 	if err != nil {
-		var zero T
 		return zero, err
 	}
-	if _, limited := ctx.Deadline(); limited || n.spec().breaker.Config.OperationTimeout != breaker.NoTimeout {
+	if _, limited := ctx.Deadline(); limited || to.guard.Breaker().Config().OperationTimeout != breaker.NoTimeout {
 		defer routing.Waiting(ctx)()
 	}
-	return breaker.Through(ctx, n.tree.system, n.pid, fn)
+	return throughGuard(ctx, to, false, fn)
+}
+
+// throughGuard makes a call by way of a breaker node, and of what else of an External stands before it. A watched one isn't bound by the operation timeout.
+func throughGuard[T any](ctx context.Context, to *node, watched bool, fn func(context.Context) (T, error)) (T, error) {
+	if task, ok := routing.FromContext(ctx); ok && task.MaxAttempts > 1 {
+		ctx = breaker.WithoutRetry(ctx)
+	}
+	through := func(ctx context.Context, fn func(context.Context) (T, error)) (T, error) {
+		if watched {
+			return breaker.ThroughWatched(ctx, to.tree.system, to.pid, fn)
+		}
+		return breaker.Through(ctx, to.tree.system, to.pid, fn)
+	}
+	var v T
+	var err error
+	if e := to.guard.external; e != nil {
+		v, err = breaker.DoExternalVia(ctx, e, through, fn)
+	} else {
+		v, err = through(ctx, fn)
+	}
+	if err != nil {
+		to.tree.tellHub(to.path) // before the task is back there: it should not go to the next agent if this has opened the breaker
+	}
+	return v, err
 }
 
 // guardOf finds the breaker node that is meant by a name in a handler's context.
@@ -47,17 +74,88 @@ func guardOf(ctx context.Context, name string) (*node, error) {
 	if !ok {
 		return nil, fmt.Errorf("guard %s: the context is not that of a task handler", name)
 	}
-	pid := n.tree.PID(name)
-	if !strings.Contains(name, "/") {
-		for up := n.parent; up != nil && pid == nil; up = up.parent {
-			pid = n.tree.PID(up.path + "/" + name)
+	to := n.breaker(name)
+	if to == nil {
+		return nil, fmt.Errorf("guard %s: %w", name, ErrNoBreaker)
+	}
+	return to, nil
+}
+
+// isRefusal reports whether a breaker refused a call, so that nothing was sent.
+func isRefusal(err error) bool {
+	var open *breaker.OpenError
+	return errors.As(err, &open)
+}
+
+// breaker finds the breaker that the node means by a name, or nil.
+func (n *node) breaker(name string) *node {
+	var found *node
+	nearest(n.path, name, func(path string) bool {
+		at := n.tree.lookup(path)
+		if at == nil || at.guard == nil {
+			return false
+		}
+		found = at
+		return true
+	})
+	return found
+}
+
+// Breaker returns the breaker of a breaker node, to look at it and to move it by hand: ForceOpen, TripFor, Disable, Reset, Restore. It is the same as
+// long as the node is there, through all restarts. Closing it is the tree's business.
+func (t *Tree) Breaker(path string) (*breaker.Breaker, bool) {
+	n := t.lookup(path)
+	if n == nil || n.guard == nil {
+		return nil, false
+	}
+	return n.guard.Breaker(), true
+}
+
+// guard is what a breaker node's incarnations share: the breaker, the calls in flight, and what else of an External stands before it.
+type guard struct {
+	*breaker.Runner
+	external *breaker.External // nil of a Breaker
+	streams  streamPaces
+}
+
+func (t *Tree) newGuard(n *node, spec *nodeSpec) *guard {
+	if spec.external == nil {
+		b, err := breaker.New(t.watched(n, spec.breaker.Config))
+		if err != nil {
+			panic(err) // the spec was validated
+		}
+		return &guard{Runner: breaker.NewRunner(b)}
+	}
+	c := spec.external.Config
+	if c.Name == "" {
+		c.Name = n.path
+	}
+	if c.Breaker.Name == "" {
+		c.Breaker.Name = c.Name
+	}
+	if c.Retry.Attempts == 0 {
+		c.Retry.Attempts = 1
+	}
+	c.Breaker = t.watched(n, c.Breaker)
+	e, err := breaker.NewExternal(c)
+	if err != nil {
+		panic(err) // the spec was validated
+	}
+	return &guard{Runner: breaker.NewRunner(e.Breaker()), external: e}
+}
+
+// watched makes the tree and its hub hear of what the breaker does.
+func (t *Tree) watched(n *node, c breaker.Config) breaker.Config {
+	if c.Name == "" {
+		c.Name = n.path
+	}
+	users := c.OnTransition
+	c.OnTransition = func(change breaker.Transition) {
+		t.tellHub(n.path)
+		n.publish(Event{Kind: BreakerChanged, Breaker: &change})
+		if users != nil {
+			users(change)
 		}
 	}
-	if pid == nil {
-		return nil, fmt.Errorf("guard %s: %w", name, ErrNoBreaker)
-	}
-	if n = n.tree.lookup(pid.Id); n == nil || n.guard == nil {
-		return nil, fmt.Errorf("guard %s: %w", name, ErrNoBreaker)
-	}
-	return n, nil
+	return c
 }

@@ -29,6 +29,7 @@ func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ..
 	}
 	c := compiler{policy: n.policyFor, auto: n.spec().supervisor.AutoShutdown}
 	template.source().named(id).compile(&c, supervisor)
+	c.resolveGuards(t)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -87,6 +87,8 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 		return routing.Done(value), false, nil
 	case a.stopped(err):
 		return routing.Released(err), false, nil
+	case isRefusal(err):
+		return routing.Refused(err), false, nil
 	default:
 		return routing.Error(err), false, nil
 	}

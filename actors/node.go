@@ -12,7 +12,6 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -22,10 +21,9 @@ type node struct {
 	parent  *node // nil at the top
 	specs   atomic.Pointer[nodeSpec]
 	path    string
-	pid     *actor.PID      // the logical one: &address
-	guard   *breaker.Runner // of a breaker node
-	streams *streamPaces    // of a breaker node
-	*family                 // of a supervisor; nil for any other node
+	pid     *actor.PID // the logical one: &address
+	guard   *guard     // of a breaker node
+	*family            // of a supervisor; nil for any other node
 
 	terminating atomic.Pointer[incarnation] // its supervisor's, with a terminate call about it on the way that nobody waits for
 

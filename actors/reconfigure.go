@@ -33,6 +33,7 @@ func (t *Tree) Reconfigure(ctx context.Context, path string, spec Supervisor) er
 	} else {
 		spec.compile(&c, n.parent.path)
 	}
+	c.resolveGuards(t)
 	fresh := c.out[0]
 	if (fresh.supervisor.template == nil) != (old.supervisor.template == nil) {
 		c.refuse(path, ErrKindChange)

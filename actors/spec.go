@@ -14,7 +14,7 @@ import (
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
-// Child is a spec of something that can hang below a supervisor: [Supervisor], [AgentSpec], [ActorSpec], [Breaker], or what [Pool] returns.
+// Child is a spec of something that can hang below a supervisor: [Supervisor], [AgentSpec], [ActorSpec], [Breaker], [External], or what [Pool] returns.
 // Specs are data; the same one may be used in several places.
 type Child interface {
 	compile(c *compiler, parent string)
@@ -25,6 +25,7 @@ func (s Supervisor) named(id string) Child { s.ID = id; return s }
 func (s ActorSpec) named(id string) Child  { s.ID = id; return s }
 func (s AgentSpec) named(id string) Child  { s.ID = id; return s }
 func (b Breaker) named(id string) Child    { b.ID = id; return b }
+func (e External) named(id string) Child   { e.ID = id; return e }
 func (p pool) named(id string) Child       { p.agent.ID = id; return p }
 
 // Restart says when a child that ended by itself is started again.
@@ -136,6 +137,11 @@ type AgentSpec struct {
 	// Credits is how many tasks the agent handles at once; 0 means 1.
 	Credits int
 
+	// Guards names the breakers ([Breaker], [External]) without which the agent's tasks come to nothing, as [Guard] does: the ID of one that hangs below a
+	// supervisor above the agent, the nearest first, or the path of any. While one is open the agent is given no tasks; while it is half-open, all agents
+	// that name it are given HalfOpenMaxCalls at a time. Tasks wait meanwhile, uncharged.
+	Guards []string
+
 	Lifecycle
 
 	stateless bool // New is ours, and does nothing
@@ -151,6 +157,9 @@ type AgentCode struct {
 
 // With returns the spec with another lifecycle.
 func (s AgentSpec) With(l Lifecycle) AgentSpec { s.Lifecycle = l; return s }
+
+// GuardedBy returns the spec with other Guards.
+func (s AgentSpec) GuardedBy(breakers ...string) AgentSpec { s.Guards = breakers; return s }
 
 // Agent is the spec of a permanent agent that handles tasks of one type with a function. An error of the function is the task's
 // outcome; a panic is the agent's failure.
@@ -192,13 +201,24 @@ type pool struct {
 	agent AgentSpec
 }
 
-// Breaker is the spec of a circuit breaker that guards calls to something outside. Its state survives its restarts.
-// Agents call through it with [Guard].
+// Breaker is the spec of a circuit breaker that guards calls to something outside. Agents call through it with [Guard], and name it in their Guards.
+// Its state, and its Config, are those of the node: they survive restarts.
 type Breaker struct {
 	ID     string
 	Config breaker.Config // the zero value has the defaults of package breaker; an empty Name becomes the node's path
 
 	// Stream says when an answer that comes in pieces has stalled: see GuardStream. Its zero value means phi 8, between 1 s and 2 min.
 	Stream Liveness
+	Lifecycle
+}
+
+// External is the spec of all that guards one external service: a [Breaker] with a bulkhead and a rate limiter before it, which calls pass in the order that
+// breaker.External has. Whoever waits for a place or a token does so on its own goroutine, not in the node's queue.
+//
+// Retry makes one attempt unless it says otherwise, for calls of tasks are tried again by the hub: see [Guard].
+type External struct {
+	ID     string
+	Config breaker.ExternalConfig // the zero value has the defaults of package breaker; an empty Name becomes the node's path
+	Stream Liveness               // as that of a Breaker
 	Lifecycle
 }

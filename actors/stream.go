@@ -32,7 +32,9 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 	s := &stream{node: n, began: time.Now()}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
-	return breaker.ThroughWatched(s.ctx, n.tree.system, n.pid, func(ctx context.Context) (T, error) {
+	return throughGuard(s.ctx, n, true, func(ctx context.Context) (T, error) {
+		s.over.Store(false) // an External may try again
+		s.chunks.Store(0)
 		defer s.over.Store(true)
 		s.last.Store(int64(time.Since(s.began)))
 		s.life.sign(n.tree.watchman, s)
@@ -70,9 +72,9 @@ func (s *stream) beat() {
 // pace is that of the next piece, after so many.
 func (s *stream) pace(chunks int64) *detector.Pace {
 	if chunks == 0 {
-		return &s.node.streams.first
+		return &s.node.guard.streams.first
 	}
-	return &s.node.streams.next
+	return &s.node.guard.streams.next
 }
 
 func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.Err() == nil, true }
@@ -80,7 +82,13 @@ func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.E
 func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
 
 func (s *stream) liveness() Liveness {
-	l := s.node.spec().breaker.Stream
+	var l Liveness
+	switch spec := s.node.spec(); {
+	case spec.external != nil:
+		l = spec.external.Stream
+	default:
+		l = spec.breaker.Stream
+	}
 	if l.OnHung == HungDefault {
 		l.OnHung = HungFail
 	}

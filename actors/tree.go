@@ -12,7 +12,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"golang.org/x/time/rate"
 
-	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
@@ -32,6 +31,7 @@ type Tree struct {
 	watchman   *watchman
 	deadlines  deadlines
 	desk       desk
+	circuits   circuits
 	restarts   *rate.Limiter // of the whole tree; nil for no limit
 
 	top  *node // the hidden supervisor of the root and the tree's own nodes
@@ -94,6 +94,7 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 	}
 	c := compiler{policy: func(k Kind) strategies.RestartPolicy { return o.policies[k] }}
 	root.compile(&c, "")
+	c.resolveGuards(nil)
 	if !o.storm.isNone() && (o.storm.restarts < 1 || o.storm.per <= 0) {
 		c.fault("WithRestartRate", "%d in %s, must be at least 1 in a positive time", o.storm.restarts, o.storm.per)
 	}
@@ -244,7 +245,7 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	n.incarnations = t.lingers(n.path)
 	n.ref = ref{node: n, capacity: spec.life.Queue, overflow: spec.life.Overflow}
 	if n.kind == KindBreaker {
-		n.guard, n.streams = t.newGuard(n, spec.breaker.Config), &streamPaces{}
+		n.guard = t.newGuard(n, spec)
 	}
 	if spec.supervisor != nil {
 		n.family = &family{children: make(map[string]*node, len(spec.supervisor.children)), static: make([]*node, 0, len(spec.supervisor.children))}
@@ -264,29 +265,13 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	return n
 }
 
-// newGuard makes what a breaker node's incarnations share: the breaker, and the calls in flight.
-func (t *Tree) newGuard(n *node, c breaker.Config) *breaker.Runner {
-	if c.Name == "" {
-		c.Name = n.path
-	}
-	users := c.OnTransition
-	c.OnTransition = func(change breaker.Transition) {
-		n.publish(Event{Kind: BreakerChanged, Err: nil, Breaker: &change})
-		if users != nil {
-			users(change)
-		}
-	}
-	b, err := breaker.New(c)
-	if err != nil {
-		panic(err) // the spec was validated
-	}
-	return breaker.NewRunner(b)
-}
-
 func (t *Tree) index(n *node) {
 	t.nodesMu.Lock()
-	defer t.nodesMu.Unlock()
 	t.nodes[n.path] = n
+	t.nodesMu.Unlock()
+	if n.guard != nil {
+		t.tellHub(n.path)
+	}
 }
 
 func (t *Tree) register(n *node) {
@@ -306,8 +291,11 @@ func (t *Tree) forget(n *node) {
 	t.forgot.Store(true)
 	t.linger(n)
 	n.ref.close()
-	if n.guard != nil && !n.isStatic.Load() {
-		n.guard.Breaker().Close()
+	if n.guard != nil {
+		t.tellHub(n.path)
+		if !n.isStatic.Load() {
+			n.guard.Breaker().Close()
+		}
 	}
 }
 
@@ -430,6 +418,7 @@ func (t *Tree) topEnded(outcome) {
 // end lets go of everything.
 func (t *Tree) end(err error) {
 	t.hub.Close(ErrShutdown)
+	t.circuits.end()
 	t.cancel()
 	for _, n := range t.all() {
 		n.ref.close()

@@ -3,7 +3,6 @@ package breaker
 import (
 	"container/list"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -45,10 +44,7 @@ func (c BulkheadConfig) Validate() error {
 		fault("MaxConcurrent is %d: must be between 0 (default) and %d", c.MaxConcurrent, maxPlaces)
 	}
 	validateWaiting(c.MaxWaiting, c.MaxWait, fault)
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("bulkhead %q: invalid config: %w", c.Name, err)
-	}
-	return nil
+	return invalid("bulkhead", c.Name, faults)
 }
 
 func validateWaiting(waiting int, wait time.Duration, fault func(string, ...any)) {

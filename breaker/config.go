@@ -154,8 +154,13 @@ func (c Config) Validate() error {
 	if c.MaxInFlight < 0 || c.MaxInFlight > maxInFlight {
 		fault("MaxInFlight is %d: must be between 0 (default) and %d", c.MaxInFlight, maxInFlight)
 	}
+	return invalid("breaker", c.Name, faults)
+}
+
+// invalid puts faults together in one error, nil if there are none.
+func invalid(kind, name string, faults []error) error {
 	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("breaker %q: invalid config: %w", c.Name, err)
+		return fmt.Errorf("%s %q: invalid config: %w", kind, name, err)
 	}
 	return nil
 }

@@ -27,39 +27,58 @@ func DoDetached[T any](ctx context.Context, b *Breaker, fn func(context.Context)
 	d := &detachedCall[T]{
 		timedCall: timedCall{caller: ctx, breaker: b, permit: permit},
 		fn:        fn,
+		places:    &b.detached,
 		answered:  make(chan struct{}),
 	}
-	b.detached.waiting.Add(1)
-	if b.timed {
-		d.free = d.timedOut
-		d.deadline = b.age() + b.cfg.OperationTimeout
-		b.deadlines.add(&d.timedCall)
-	}
-	go d.run()
-
+	d.start()
 	select {
 	case <-d.answered:
 	case <-ctx.Done():
-		if d.claim(0) {
-			b.detached.waiting.Add(-1)
-			d.record(b.verdict(ctx.Err(), true), ctx.Err())
-			return zero, ctx.Err()
-		}
+		d.giveUp()
 		<-d.answered
 	}
 	return d.value, d.err
 }
 
-// detachedCall is a timedCall on a goroutine of its own. Whoever claims it sets value and err and closes answered.
+// detachedCall is a timedCall on a goroutine of its own. Whoever claims it records the verdict and then answers.
 type detachedCall[T any] struct {
 	timedCall
-	fn       func(context.Context) (T, error)
-	value    T
+	fn     func(context.Context) (T, error)
+	places *places
+
+	value    T // the answer, for those who wait until answered is closed
 	err      error
 	answered chan struct{}
+	deliver  func(T, error) // gets the answer instead, if answered is nil
+	over     func()         // called last, once the function has returned; may be nil
+	watched  bool           // somebody else sees to it that the call ends
+}
+
+// start begins the call. It has a place among the places.
+func (d *detachedCall[T]) start() {
+	d.places.waiting.Add(1)
+	if d.breaker.timed && !d.watched {
+		d.free = d.timedOut
+		d.deadline = d.breaker.age() + d.breaker.cfg.OperationTimeout
+		d.breaker.deadlines.add(&d.timedCall)
+	}
+	go d.run()
+}
+
+// answer is for whoever claimed the call.
+func (d *detachedCall[T]) answer(value T, err error) {
+	if d.answered == nil {
+		d.deliver(value, err)
+		return
+	}
+	d.value, d.err = value, err
+	close(d.answered)
 }
 
 func (d *detachedCall[T]) run() {
+	if d.over != nil {
+		defer d.over()
+	}
 	returned := false
 	defer func() {
 		if !returned {
@@ -67,16 +86,17 @@ func (d *detachedCall[T]) run() {
 		}
 	}()
 	value, err := d.fn(d)
-	told, mine := d.finish(err)
+	told, late, mine := d.finish(err)
 	returned = true
 	d.leave(mine)
 	if !mine {
 		return
 	}
-	if d.err = told; told != error(d.breaker.errTimeout) {
-		d.value = value
+	if late {
+		var zero T
+		value = zero
 	}
-	close(d.answered)
+	d.answer(value, told)
 }
 
 // crashed is called by the deferred function that recovered.
@@ -91,23 +111,45 @@ func (d *detachedCall[T]) crashed(value any) {
 		d.breaker.report(err)
 		return
 	}
-	d.err = err
-	close(d.answered)
+	var zero T
+	d.answer(zero, err)
 }
 
 // leave gives the place back, before the caller hears of the result.
 func (d *detachedCall[T]) leave(mine bool) {
 	if mine {
-		d.breaker.detached.waiting.Add(-1)
+		d.places.waiting.Add(-1)
 	}
-	d.breaker.detached.leave()
+	d.places.leave()
 }
 
-// timedOut frees the caller while the function runs on.
-func (d *detachedCall[T]) timedOut() {
-	d.breaker.detached.waiting.Add(-1)
-	d.err = d.breaker.errTimeout
-	close(d.answered)
+// timedOut frees the caller while the function runs on. The verdict is recorded.
+func (d *detachedCall[T]) timedOut() { d.orphan(d.breaker.errTimeout) }
+
+// giveUp frees the caller, whose context has ended, while the function runs on.
+func (d *detachedCall[T]) giveUp() {
+	if !d.claim(0) {
+		return
+	}
+	if late := d.timeout(); late != nil {
+		d.recordTimeout(late)
+		d.orphan(late)
+		return
+	}
+	if stall := stalled(d.caller); stall != nil {
+		d.record(Failure, stall)
+		d.orphan(stall)
+		return
+	}
+	err := d.caller.Err()
+	d.record(d.breaker.verdict(err, true), err)
+	d.orphan(err)
+}
+
+func (d *detachedCall[T]) orphan(err error) {
+	d.places.waiting.Add(-1)
+	var zero T
+	d.answer(zero, err)
 }
 
 // places bounds what runs at once.

@@ -90,8 +90,8 @@ func doTimed[T any](ctx context.Context, b *Breaker, permit Permit, fn func(cont
 		}
 	}()
 	v, err := fn(call)
-	told, _ := call.finish(err)
-	if told == error(b.errTimeout) {
+	told, late, _ := call.finish(err)
+	if late {
 		var zero T
 		return zero, told
 	}

@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -284,6 +285,39 @@ func TestExternalConfigIsChecked(t *testing.T) {
 	for _, field := range []string{`external "llm"`, "ResetTimeout", "MaxConcurrent", "Burst", "Retry.Attempts", "Retry.Delay", "Retry.Factor", "Retry.MaxDelay"} {
 		assert.ErrorContains(t, err, field)
 	}
+}
+
+// FuzzExternalConfig: a config is refused, or an External made of it lets a call through.
+func FuzzExternalConfig(f *testing.F) {
+	f.Add(0, 0, int64(0), 0.0, 0, 0, int64(0), int64(0), 0, int64(0), 0.0, int64(0))
+	f.Add(1, -1, int64(1), 1e300, 1, -1, int64(1), int64(1), 100, int64(1), 100.0, int64(1))
+	f.Add(-1, -2, int64(-1), -1.0, -1, -2, int64(-1), int64(-1), -1, int64(-1), 0.5, int64(-1))
+	f.Add(1<<40, 1<<40, int64(1<<62), math.NaN(), 1<<40, 1<<40, int64(1<<62), int64(1<<62), 1<<40, int64(1<<62), math.Inf(1), int64(1<<62))
+	f.Fuzz(func(t *testing.T, concurrent, waiting int, wait int64, rate float64, burst, limiterWaiting int, limiterWait, hold int64,
+		attempts int, delay int64, factor float64, maxDelay int64) {
+		e, err := breaker.NewExternal(breaker.ExternalConfig{
+			Bulkhead: breaker.BulkheadConfig{MaxConcurrent: concurrent, MaxWaiting: waiting, MaxWait: time.Duration(wait)},
+			Limiter: breaker.LimiterConfig{Rate: rate, Burst: burst, MaxWaiting: limiterWaiting, MaxWait: time.Duration(limiterWait),
+				MaxHold: time.Duration(hold)},
+			Retry: breaker.Retry{Attempts: attempts, Delay: time.Duration(delay), Factor: factor, MaxDelay: time.Duration(maxDelay)},
+		})
+		if err != nil {
+			assert.Nil(t, e)
+			return
+		}
+		defer e.Close()
+		got, err := breaker.DoExternal(t.Context(), e, func(context.Context) (int, error) { return 7, nil })
+		assert.NoError(t, err)
+		assert.Equal(t, 7, got)
+		running, queued := e.Bulkhead().Load()
+		assert.Zero(t, running+queued)
+		e.Limiter().Hold(math.MaxInt64)
+		bound := time.Duration(hold)
+		if hold == 0 {
+			bound = breaker.DefaultMaxHold
+		}
+		assert.LessOrEqual(t, e.Limiter().Held(), bound)
+	})
 }
 
 func TestClassifyExternal(t *testing.T) {

@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -47,10 +46,7 @@ func (c LimiterConfig) Validate() error {
 	if c.MaxHold < 0 || c.MaxHold > maxDuration {
 		fault("MaxHold is %v: must be between 0 (default) and %v", c.MaxHold, maxDuration)
 	}
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("limiter %q: invalid config: %w", c.Name, err)
-	}
-	return nil
+	return invalid("limiter", c.Name, faults)
 }
 
 // Limiter keeps to the rate that a service allows, and holds all calls back while the service has asked for that

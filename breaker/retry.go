@@ -3,7 +3,6 @@ package breaker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -90,11 +89,4 @@ func retryAfter(err error) time.Duration {
 		return max(0, hint.RetryAfter())
 	}
 	return 0
-}
-
-func invalid(kind, name string, faults []error) error {
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("%s %q: invalid config: %w", kind, name, err)
-	}
-	return nil
 }

@@ -37,32 +37,27 @@ type Load struct {
 	Orphans  int // functions that still run after their call was answered
 }
 
-// Runner runs calls through a breaker, each on a goroutine of its own, and answers each exactly once: when its function
-// returns, when its time is over, when its caller gives up, or when the runner is stopped, whichever is first. It is
+// Runner runs calls through a breaker, each on a goroutine of its own as [DoDetached] does, and answers each exactly once: when
+// its function returns, when its time is over, when its caller gives up, or when the runner is stopped, whichever is first. It is
 // what survives a restart of the breaker actor. All methods may be called from any goroutine.
 type Runner struct {
 	breaker *Breaker
+	places  places
 
 	mu      sync.Mutex           // guards what follows
-	flights map[*flight]struct{} // calls not yet answered
-	running int                  // places taken: functions that have not returned, orphans too
-	orphans int                  // of running: answered already
+	flights map[*flight]struct{} // calls whose functions have not returned
 }
 
 // NewRunner makes a runner; the breaker stays its owner's, to close.
 func NewRunner(b *Breaker) *Runner {
-	return &Runner{breaker: b, flights: make(map[*flight]struct{})}
+	return &Runner{breaker: b, places: places{limit: int64(b.cfg.MaxInFlight)}, flights: make(map[*flight]struct{})}
 }
 
 // Breaker is the breaker that the calls go through.
 func (r *Runner) Breaker() *Breaker { return r.breaker }
 
 // Load is the present load.
-func (r *Runner) Load() Load {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return Load{InFlight: len(r.flights), Orphans: r.orphans}
-}
+func (r *Runner) Load() Load { return r.places.load() }
 
 // Run starts a call and returns at once. answer is called exactly once, on this goroutine for a refusal, else on
 // another; the verdict is recorded by then. It must be quick and must not panic.
@@ -80,55 +75,52 @@ func (r *Runner) Run(call *Call, answer func(*Result)) {
 		refuse(err)
 		return
 	}
-	limit := r.breaker.errTimeout
-	deadline, bounded := r.deadline(call)
-	if bounded && deadline.Equal(call.Deadline) {
-		limit = &TimeoutError{Name: r.breaker.cfg.Name}
+	var limit *TimeoutError
+	if !call.Deadline.IsZero() {
+		if limit = (&TimeoutError{Name: r.breaker.cfg.Name}); !time.Now().Before(call.Deadline) {
+			refuse(limit)
+			return
+		}
 	}
-	if bounded && !time.Now().Before(deadline) {
-		refuse(limit)
+	if !r.places.take() { // before the permit: a full runner is not the dependency's fault
+		refuse(ErrSaturated)
 		return
 	}
-	permit, err := r.admit()
+	permit, err := r.breaker.Acquire()
 	if err != nil {
+		r.places.leave()
 		refuse(err)
 		return
 	}
-	f := &flight{runner: r, call: call, answer: answer, permit: permit, caller: parent, limit: limit}
-	f.ctx, f.cancel = context.WithCancelCause(context.WithValue(parent, admissionKey{}, permit.admission()))
-	f.release = func() {}
-	if bounded {
-		f.ctx, f.release = context.WithDeadlineCause(f.ctx, deadline, limit)
+	f := &flight{detachedCall[any]{places: &r.places, watched: call.Watched}, nil}
+	f.breaker, f.permit, f.limit = r.breaker, permit, limit
+	f.caller, f.cancel = context.WithCancelCause(parent)
+	release := func() {}
+	if limit != nil {
+		f.caller, release = context.WithDeadlineCause(f.caller, call.Deadline, limit)
+	}
+	f.deliver = func(value any, err error) { answer(&Result{ID: call.ID, Value: value, Err: err}) }
+	f.fn = func(ctx context.Context) (any, error) {
+		defer context.AfterFunc(f.caller, f.giveUp)()
+		return call.Fn(ctx)
+	}
+	f.over = func() {
+		release()
+		f.cancel(nil)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.flights, f)
 	}
 	r.mu.Lock()
 	r.flights[f] = struct{}{}
 	r.mu.Unlock()
-	go f.run()
+	f.start()
 }
 
-// deadline is the earlier of the call's own and the operation timeout's.
-func (r *Runner) deadline(call *Call) (deadline time.Time, bounded bool) {
-	if timeout := r.breaker.cfg.OperationTimeout; timeout != NoTimeout && !call.Watched {
-		deadline, bounded = time.Now().Add(timeout), true
-	}
-	if !call.Deadline.IsZero() && (!bounded || call.Deadline.Before(deadline)) {
-		deadline, bounded = call.Deadline, true
-	}
-	return deadline, bounded
-}
-
-// admit takes a place and a permit, in this order: a full runner is not the dependency's fault.
-func (r *Runner) admit() (Permit, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.running >= r.breaker.cfg.MaxInFlight {
-		return Permit{}, ErrSaturated
-	}
-	permit, err := r.breaker.Acquire()
-	if err == nil {
-		r.running++
-	}
-	return permit, err
+// flight is a call of a runner.
+type flight struct {
+	detachedCall[any]
+	cancel context.CancelCauseFunc // of its caller's context, as the call sees it
 }
 
 // Stop answers every call that Run has started with ErrStopped, without a verdict, and cancels its context; what its
@@ -138,113 +130,10 @@ func (r *Runner) Stop() {
 	flights := slices.Collect(maps.Keys(r.flights))
 	r.mu.Unlock()
 	for _, f := range flights {
-		if f.take(false) {
+		if f.claim(0) {
+			f.record(Ignore, ErrStopped)
 			f.cancel(ErrStopped) // before the answer: a caller that has it may end the context for reasons of its own
-			f.conclude(outcome{verdict: Ignore, err: ErrStopped})
+			f.orphan(ErrStopped)
 		}
 	}
-}
-
-// flight is a call from its admission to the return of its function. Whoever takes it off the runner's table answers it.
-type flight struct {
-	runner  *Runner
-	call    *Call
-	answer  func(*Result)
-	permit  Permit
-	caller  context.Context
-	limit   *TimeoutError // the cause of ctx when the time is over
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	release context.CancelFunc // of the deadline's timer
-}
-
-// outcome is one of the ways a flight may end.
-type outcome struct {
-	verdict  Verdict
-	value    any
-	err      error
-	returned bool // the function is done, and its place is free
-}
-
-// run is the flight's goroutine.
-func (f *flight) run() {
-	stop := context.AfterFunc(f.ctx, f.expire)
-	finished := false
-	defer func() {
-		stop()
-		if !finished {
-			value := recover()
-			if value == nil {
-				value = "runtime.Goexit"
-			}
-			err := newPanicError("call", value)
-			if !f.finish(outcome{verdict: Failure, err: err, returned: true}) {
-				f.runner.breaker.report(err)
-			}
-		}
-		f.release()
-		f.cancel(nil)
-	}()
-	o := outcome{returned: true}
-	o.value, o.err = f.call.Fn(f.ctx)
-	if f.timedOut() {
-		o.value, o.err, o.verdict = nil, f.limit, Failure
-	} else if err := stalled(f.caller); err != nil && o.err != nil {
-		o.value, o.err, o.verdict = nil, err, Failure
-	} else {
-		o.verdict = f.runner.breaker.verdict(o.err, f.caller.Err() == context.Canceled)
-	}
-	f.finish(o)
-	finished = true
-}
-
-// expire ends a flight whose time is over or whose caller gave up, though its function may still run.
-func (f *flight) expire() {
-	if f.timedOut() {
-		f.finish(outcome{verdict: Failure, err: f.limit})
-	} else if err := stalled(f.caller); err != nil {
-		f.finish(outcome{verdict: Failure, err: err})
-	} else if err := f.caller.Err(); err != nil {
-		f.finish(outcome{verdict: f.runner.breaker.verdict(err, true), err: err})
-	}
-}
-
-func (f *flight) timedOut() bool { return context.Cause(f.ctx) == error(f.limit) }
-
-// finish takes the flight off the table, records the verdict and answers, if nobody did before.
-func (f *flight) finish(o outcome) (mine bool) {
-	if !f.take(o.returned) {
-		return false
-	}
-	f.conclude(o)
-	return true
-}
-
-// take takes the flight off the table. Who does so has to conclude it. returned says that its function has: its place is free then.
-func (f *flight) take(returned bool) (mine bool) {
-	r := f.runner
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, mine = r.flights[f]
-	delete(r.flights, f)
-	switch {
-	case returned && mine:
-		r.running--
-	case returned:
-		r.running--
-		r.orphans--
-	case mine:
-		r.orphans++
-	}
-	return mine
-}
-
-// conclude records the verdict, then answers.
-func (f *flight) conclude(o outcome) {
-	r := f.runner
-	if o.err == error(f.limit) {
-		r.breaker.counters.timedOut.Add(1)
-	}
-	f.permit.settle(o.verdict, o.err)
-	f.answer(&Result{ID: f.call.ID, Value: o.value, Err: o.err})
 }

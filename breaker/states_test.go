@@ -99,6 +99,14 @@ func TestCallAtTheVeryEndOfTheResetTimeoutIsAdmitted(t *testing.T) { // case 17:
 	}
 }
 
+// Steps of the wall clock are harmless: the times that decide are those of the monotonic clock, which Go marks by "m=".
+func TestTimesAreMonotonic(t *testing.T) { // case 17
+	b := newBreaker(t, breaker.Config{})
+	trip(t, b)
+	assert.Contains(t, refusedWith(t, b, breaker.ErrOpen).Until.String(), "m=+")
+	assert.Contains(t, b.Snapshot().Since.String(), "m=+")
+}
+
 func TestTinyResetTimeout(t *testing.T) {
 	for _, d := range []time.Duration{1, 2, 3, time.Microsecond, 5 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {

@@ -8,14 +8,15 @@ import (
 )
 
 // timedCall is a call with a time limit, and the context that its function gets. Most functions never wait for the end of
-// their context, so what it takes to wait is made only for those that do: a signal that the operation timeout sends, with
-// no timer of its own. Where it isn't the operation timeout that comes first, a context of the standard library does.
+// their context, so what it takes to wait is made only for those that do: a signal, which the operation timeout sends, the
+// caller's context or the function's return, whichever is first.
 type timedCall struct {
 	caller   context.Context
 	breaker  *Breaker
 	permit   Permit
 	deadline time.Duration // age of the breaker at the operation timeout; 0 if the call is not on the list
 	timer    *time.Timer   // at the caller's deadline, if that is earlier
+	limit    *TimeoutError // the cause with which the caller's context ends at a deadline of the call's own; nil if it has none
 	free     func()        // called once the verdict is recorded for a function that still runs; may be nil
 
 	previous, next *timedCall // under deadlines.mu
@@ -23,8 +24,7 @@ type timedCall struct {
 	state     atomic.Uint32 // of the bits below
 	recording sync.Mutex    // held while a timer records, so that a function that returns meanwhile waits for it
 	recorded  bool          // the function's goroutine has recorded the verdict. Its own
-	standard  atomic.Pointer[standardContext]
-	signal    atomic.Pointer[signal] // with an operation timeout, else standard
+	signal    atomic.Pointer[signal]
 }
 
 const (
@@ -32,12 +32,6 @@ const (
 	isLate                // it was the operation timeout
 	isOver                // the function has returned
 )
-
-// standardContext does the waiting for a timedCall.
-type standardContext struct {
-	context.Context
-	cancel context.CancelFunc
-}
 
 // begin starts the clock.
 func (c *timedCall) begin() {
@@ -67,9 +61,6 @@ func (c *timedCall) returned() (mine bool) {
 		c.timer.Stop()
 	}
 	mine = c.claim(isOver)
-	if std := c.standard.Load(); std != nil {
-		std.cancel()
-	}
 	if s := c.signal.Load(); s != nil {
 		s.send(functionReturned)
 	}
@@ -79,22 +70,39 @@ func (c *timedCall) returned() (mine bool) {
 	return mine
 }
 
-// finish records the verdict of a function that returned, and says what its caller is told.
-func (c *timedCall) finish(err error) (told error, mine bool) {
-	b := c.breaker
+// finish records the verdict of a function that returned, and says what its caller is told: if it came too late, that.
+func (c *timedCall) finish(err error) (told error, late, mine bool) {
 	mine = c.returned()
-	late := c.state.Load()&isLate != 0
+	timeout := c.timeout()
+	stall := stalled(c.caller)
+	if stall != nil && err != nil {
+		err = stall
+	}
 	switch {
-	case mine && late:
-		c.recordTimeout()
+	case mine && timeout != nil:
+		c.recordTimeout(timeout)
+	case mine && err != nil && stall != nil:
+		c.record(Failure, err)
 	case mine:
-		c.record(b.verdict(err, c.caller.Err() == context.Canceled), err)
+		c.record(c.breaker.verdict(err, c.caller.Err() == context.Canceled), err)
 	}
 	c.recorded = true
-	if late {
-		return b.errTimeout, mine
+	if timeout != nil {
+		return timeout, true, mine
 	}
-	return err, mine
+	return err, false, mine
+}
+
+// timeout is the error of a call that is too late, by the operation timeout or by a deadline of its own; else nil.
+func (c *timedCall) timeout() *TimeoutError {
+	switch {
+	case c.state.Load()&isLate != 0:
+		return c.breaker.errTimeout
+	case c.limit != nil && context.Cause(c.caller) == error(c.limit):
+		return c.limit
+	default:
+		return nil
+	}
 }
 
 // abort records the verdict of a function, or classifier, that left by a panic or runtime.Goexit.
@@ -111,9 +119,9 @@ func (c *timedCall) abort(cause error) (mine bool) {
 
 func (c *timedCall) record(v Verdict, cause error) { c.permit.settle(v, cause) }
 
-func (c *timedCall) recordTimeout() {
+func (c *timedCall) recordTimeout(err *TimeoutError) {
 	c.breaker.counters.timedOut.Add(1)
-	c.record(Failure, c.breaker.errTimeout)
+	c.record(Failure, err)
 }
 
 // expire is the operation timeout, on a timer's goroutine.
@@ -124,7 +132,7 @@ func (c *timedCall) expire() {
 		return
 	}
 	c.state.Or(isLate)
-	c.recordTimeout()
+	c.recordTimeout(c.breaker.errTimeout)
 	if s := c.signal.Load(); s != nil {
 		s.send(timeIsOver)
 	}
@@ -149,31 +157,20 @@ func (c *timedCall) callerIsLate() {
 
 // Deadline is the earlier of the caller's and the operation timeout's.
 func (c *timedCall) Deadline() (time.Time, bool) {
-	if c.deadline == 0 {
-		return c.caller.Deadline()
+	at, ok := c.caller.Deadline()
+	if c.deadline != 0 {
+		if own := c.breaker.born.Add(c.deadline); !ok || own.Before(at) {
+			return own, true
+		}
 	}
-	return c.breaker.born.Add(c.deadline), true
+	return at, ok
 }
 
 // Done makes what it takes to wait.
-func (c *timedCall) Done() <-chan struct{} {
-	if c.limited() {
-		return c.signalled().done
-	}
-	return c.wait().Done()
-}
-
-// limited says whether the operation timeout is what ends the context, unless the function or its caller comes first.
-func (c *timedCall) limited() bool { return c.deadline != 0 }
+func (c *timedCall) Done() <-chan struct{} { return c.signalled().done }
 
 // Err agrees with Done and context.Cause.
 func (c *timedCall) Err() error {
-	if !c.limited() {
-		if c.standard.Load() == nil && c.state.Load()&isOver == 0 && c.caller.Err() == nil {
-			return nil
-		}
-		return c.wait().Err()
-	}
 	if s := c.signal.Load(); s == nil && c.reason() == nothing {
 		return nil
 	}
@@ -198,9 +195,6 @@ func (c *timedCall) Value(key any) any {
 	if key == (admissionKey{}) {
 		return c.permit.admission()
 	}
-	if std := c.standard.Load(); std != nil {
-		return std.Value(key)
-	}
 	if s := c.signal.Load(); s != nil && reason(s.sent.Load()) == timeIsOver {
 		if v := c.breaker.late.Value(key); v != nil {
 			return v
@@ -211,10 +205,7 @@ func (c *timedCall) Value(key any) any {
 
 // AfterFunc is used by the package context: what is derived from this context needs no goroutine to wait for it.
 func (c *timedCall) AfterFunc(f func()) (stop func() bool) {
-	if c.limited() {
-		return c.signalled().then(f)
-	}
-	return context.AfterFunc(c.wait(), f)
+	return c.signalled().then(f)
 }
 
 // reason is why the context is over, by now.
@@ -246,22 +237,6 @@ func (c *timedCall) signalled() *signal {
 		s.heed(c.caller)
 	}
 	return s
-}
-
-func (c *timedCall) wait() *standardContext {
-	if std := c.standard.Load(); std != nil {
-		return std
-	}
-	std := &standardContext{}
-	std.Context, std.cancel = context.WithCancel(c.caller)
-	if !c.standard.CompareAndSwap(nil, std) {
-		std.cancel()
-		return c.standard.Load()
-	}
-	if c.state.Load()&isOver != 0 {
-		std.cancel()
-	}
-	return std
 }
 
 // reason why a context is over.

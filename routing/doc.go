@@ -25,6 +25,7 @@
 //     quarantined, with the stack of each, to be inspected, requeued or discarded.
 //   - A lease given back because of something else (a spoke that leaves, an error that says "not now" by a RetryAfter() time.Duration
 //     method) costs the task nothing but the time.
+//   - While every spoke of its type is behind an open circuit ([SpokeSpec.Circuits], [Hub.SetCircuit]) it waits, uncharged: see [Counts.ShutOut].
 //   - Cancel and a passed deadline settle it at once, wherever it is; the context of a running attempt ends, and what it returns is refused.
 //
 // Execution is at least once, recording exactly once: an attempt whose lease is gone may go on running, but it changes nothing. The

@@ -25,6 +25,7 @@ type Hub struct {
 	lanes    map[string]*lane
 	spokes   map[string]*Spoke // by path
 	paused   bool
+	circuits map[string]*circuit
 	gate     gate
 	picks    uint64
 	shelved  map[string]struct{} // paths of spokes paused by PauseSpoke
@@ -159,6 +160,11 @@ func (h *Hub) Counts() Counts {
 	h.mu.Lock()
 	c := h.books
 	c.Spokes, c.Paused = len(h.spokes), h.paused
+	for _, l := range h.lanes {
+		if l.shutOut() {
+			c.ShutOut += uint64(l.queue.size + l.hold.size)
+		}
+	}
 	h.mu.Unlock()
 	h.feed.mu.Lock()
 	c.EventsDropped, c.EventPanics = h.feed.dropped, h.feed.panics
@@ -224,7 +230,7 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
 	id := h.index.id(t)
-	info := TaskInfo{ID: id, Type: t.lane.name, Key: t.key, Parent: t.parentID(), Priority: t.priority(), Attempt: attempt, IdempotencyKey: id}
+	info := TaskInfo{ID: id, Type: t.lane.name, Key: t.key, Parent: t.parentID(), Priority: t.priority(), Attempt: attempt, MaxAttempts: int(t.maxAttempts), IdempotencyKey: id}
 	if t.deadline != 0 {
 		info.Deadline = h.clock.at(t.deadline)
 	}
@@ -232,8 +238,13 @@ func (h *Hub) info(t *task, attempt int) TaskInfo {
 }
 
 func (h *Hub) snapshot(t *task) TaskSnapshot {
+	var shutOut *CircuitOpenError
+	if t.state == StateWaiting && t.lane.shutOut() {
+		shutOut = h.circuitsOpen(t.lane)
+	}
 	s := TaskSnapshot{
 		TaskInfo:  h.info(t, int(t.attempt)),
+		ShutOut:   shutOut,
 		State:     t.state,
 		Submitted: h.clock.at(t.submitted),
 		Errors:    int(t.errors),

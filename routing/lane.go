@@ -10,6 +10,7 @@ type lane struct {
 	free   indexedHeap[*seat] // spokes with a free credit, in the balancer's order
 	spokes int                // joined
 	paused bool               // by PauseType
+	shut   int                // of those: kept from leases by circuits
 	dirty  bool               // in the hub's list of lanes to look at
 }
 

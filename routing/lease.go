@@ -14,7 +14,8 @@ type Lease struct {
 	spoke   *Spoke
 	input   any
 	attempt int
-	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none; written under the hub's mutex and ctxMu
+	number  uint64 // the hub's count of leases
+	expires int64  // end of the attempt's time limit on the hub's clock; 0 is none; written under the hub's mutex and ctxMu
 
 	observer Observer // the spoke's; nil for none
 
@@ -96,7 +97,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 		s.leases.remove(l)
 		l.stopResting()
 		s.wakeDrain()
+		h.vacate(l)
 	}
+	o.forCircuit = o.refused && s.behindOpen()
 	h.expireIfDue(t, now)
 	accepted = t.lease == l
 	if accepted {

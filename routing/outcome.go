@@ -49,6 +49,9 @@ type Outcome struct {
 	permanent bool
 	notNow    bool
 	wait      time.Duration // if notNow
+	refused   bool          // by a circuit of the spoke
+
+	forCircuit bool // the task waits for that, and not for a time. Set by the hub
 }
 
 // Kind returns how the attempt ended.
@@ -62,6 +65,15 @@ func Done(value any) Outcome { return Outcome{kind: OutcomeDone, value: value} }
 func Error(err error) Outcome {
 	o := Outcome{kind: OutcomeError, err: err}
 	o.classify()
+	return o
+}
+
+// Refused reports the error of a handler that one of its spoke's circuits refused: it is as [Error], but an error with a RetryAfter puts the task back
+// at the head of its queue if a circuit of the spoke is open. There it waits for the circuit, however early that is closed, or for a
+// spoke that isn't behind it.
+func Refused(err error) Outcome {
+	o := Error(err)
+	o.refused = true
 	return o
 }
 

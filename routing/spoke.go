@@ -21,6 +21,8 @@ type SpokeSpec struct {
 	Types []string
 	// Credits is how many leases it may hold at a time, beside those whose handlers await subtasks. Default 1.
 	Credits int
+	// Circuits are the names of what its tasks need from outside: the spoke is given no lease that one of them doesn't let through. See [Hub.SetCircuit].
+	Circuits []string
 	// Deliver hands it a lease. It is called outside of the hub's lock, on any goroutine, possibly after the lease was revoked or the
 	// spoke has left, and must not block. If it panics, the spoke leaves.
 	Deliver func(*Lease)
@@ -34,10 +36,13 @@ type Spoke struct {
 	deliver func(*Lease)
 	seats   []seat
 
+	circuits []*circuit // what it is behind
+
 	// Guarded by the hub's mutex.
 	leases  list[*Lease] // given and not returned
 	resting int          // of them, with handlers that await something
 	picked  uint64       // the hub's count of leases at the last one
+	shut    int          // how many circuits keep leases from it
 	paused  bool
 	shelved bool // paused by PauseSpoke
 	left    bool
@@ -68,6 +73,7 @@ func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
 		s.seats[i] = seat{spoke: s, lane: l}
 	}
 	_, s.shelved = h.shelved[s.id.Path]
+	h.connect(s, spec.Circuits)
 	h.spokes[s.id.Path] = s
 	h.emit(Event{Kind: EventSpokeJoined, Spoke: s.id}, nil, now)
 	h.reseat(s)
@@ -90,6 +96,14 @@ func (spec SpokeSpec) faults() error {
 	}
 	if spec.Credits < 0 {
 		faults = append(faults, fmt.Errorf("field Credits is %d: it must not be negative", spec.Credits))
+	}
+	for i, name := range spec.Circuits {
+		if err := validCircuit(name); err != nil {
+			faults = append(faults, fmt.Errorf("field Circuits: %w", err))
+		}
+		if slices.Contains(spec.Circuits[:i], name) {
+			faults = append(faults, fmt.Errorf("field Circuits has %q twice", name))
+		}
 	}
 	if spec.Deliver == nil {
 		faults = append(faults, errors.New("field Deliver is nil"))
@@ -134,16 +148,20 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 	h.reseat(s)
 	for l := s.leases.tail; l != nil; l = s.leases.tail { // backwards: each goes to the head of its queue
 		s.leases.remove(l)
+		h.vacate(l)
 		if l.task.lease == l {
 			h.conclude(l.task, Released(cause), now)
 		}
 	}
 	s.wakeDrain()
+	h.disconnect(s)
 	h.emit(Event{Kind: EventSpokeLeft, Spoke: s.id, Err: cause}, nil, now)
 }
 
 // free reports whether the spoke may have another lease.
-func (s *Spoke) free() bool { return !s.left && !s.paused && !s.shelved && s.busy() < s.credits }
+func (s *Spoke) free() bool {
+	return !s.left && !s.paused && !s.shelved && s.shut == 0 && s.busy() < s.credits
+}
 
 // busy returns how many credits are in use; for a while it may be more than there are.
 func (s *Spoke) busy() int { return s.leases.size - s.resting }

@@ -6,7 +6,7 @@ import (
 )
 
 // SubmitOption is an option of a submit: [ID], [Key], [Priority], [Deadline], [Timeout], [MaxAttempts],
-// [RetryBackoff], [After], [Detached], [Wait].
+// [RetryBackoff], [After], [Detached], [Wait], [FailFast].
 type SubmitOption func(*submission)
 
 type submission struct {
@@ -22,6 +22,7 @@ type submission struct {
 	timeout     time.Duration
 	maxAttempts int
 	wait        bool
+	failFast    bool
 	faults      []error
 }
 

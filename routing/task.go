@@ -48,6 +48,8 @@ type TaskInfo struct {
 	Priority int
 	// Attempt is the number of this lease, from 1; it grows with every lease, the uncharged ones too.
 	Attempt int
+	// MaxAttempts is how many attempts may end with an error before the task fails: with 1 nobody tries it again after an error.
+	MaxAttempts int
 	// IdempotencyKey is the same for all attempts of the task: hand it to services that can tell a repetition.
 	IdempotencyKey string
 	// Deadline is the zero time if the task has none.
@@ -93,6 +95,8 @@ type TaskSnapshot struct {
 	// Inputs are the ids of the tasks that it needs, see [After]; Pending is how many of them it still waits for.
 	Inputs  []string
 	Pending int
+	// ShutOut says why no spoke can have the task now, if it waits and every spoke of its type is behind an open circuit.
+	ShutOut *CircuitOpenError
 	// Err is the task's [*TaskError] if it is settled without a result.
 	Err error
 }

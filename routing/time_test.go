@@ -156,7 +156,7 @@ func TestAHandlerKnowsItsTask(t *testing.T) {
 		s.settleOnly(routing.Error(errBroken))
 		w.pass(time.Second)
 		second, _ := routing.FromContext(s.only().Context(context.Background()))
-		assert.Equal(t, routing.TaskInfo{ID: handle.ID(), Type: "double", Key: "README.md", Attempt: 1, IdempotencyKey: first.IdempotencyKey}, first)
+		assert.Equal(t, routing.TaskInfo{ID: handle.ID(), Type: "double", Key: "README.md", Attempt: 1, MaxAttempts: 3, IdempotencyKey: first.IdempotencyKey}, first)
 		assert.Equal(t, 2, second.Attempt)
 		assert.Equal(t, first.IdempotencyKey, second.IdempotencyKey)
 		_, ok := routing.FromContext(context.Background())

@@ -58,7 +58,8 @@ func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
 	t.begin(Attempt{Number: l.attempt, Spoke: s.id, Start: h.clock.at(now)})
 	s.leases.pushBack(l)
 	h.picks++
-	s.picked = h.picks
+	s.picked, l.number = h.picks, h.picks
+	h.occupy(l)
 	h.books.Attempts++
 	h.plan(t)
 	h.emit(Event{Kind: EventLeased, Attempt: l.attempt, Spoke: s.id}, t, now)
@@ -97,7 +98,7 @@ func (h *Hub) redeliver(t *task, v verdict, o Outcome, now int64) time.Duration 
 	switch {
 	case v.charge != uncharged:
 		after = t.backoff().delay(int(t.errors)+int(t.strikes), h.index.id(t), int(t.attempt))
-	case o.kind == OutcomeError:
+	case o.kind == OutcomeError && !o.forCircuit:
 		after = min(max(v.wait, t.backoff().Min), maxRetryAfter)
 	default:
 		h.enqueue(t, true)

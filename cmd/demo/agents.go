@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/audit"
@@ -43,9 +44,31 @@ const (
 // crew is what the agents share: the plan of what goes wrong, and the model they ask.
 type crew struct {
 	plan  chaos.Plan
-	model model.Client // summaries
-	drill model.Client // the outage drill: always the embedded server
+	model line // summaries
+	drill line // the outage drill: always the embedded server
 	sent  *sentLog
+	calls atomic.Int64 // requests sent
+}
+
+// line is a way to a model: through a breaker node of the tree.
+type line struct {
+	breaker string
+	client  model.Client
+	heard   atomic.Int64 // the latest overload whose Retry-After is kept on it
+}
+
+// hear takes note of an overload, once the line is held.
+func (l *line) hear(err error) {
+	var overloaded *model.OverloadedError
+	if !errors.As(err, &overloaded) {
+		return
+	}
+	for notice := int64(overloaded.Notice); ; {
+		heard := l.heard.Load()
+		if heard >= notice || l.heard.CompareAndSwap(heard, notice) {
+			return
+		}
+	}
 }
 
 // mayPanic crashes the agent if that is planned for this attempt.
@@ -60,20 +83,22 @@ func (c *crew) mayPanic(ctx context.Context) routing.TaskInfo {
 // summarize asks the model for a summary, through the breaker: while the model is down it isn't asked, and the task waits.
 func (c *crew) summarize(ctx context.Context, doc audit.Doc) (audit.Summary, error) {
 	info := c.mayPanic(ctx)
-	text, err := c.ask(ctx, modelBreaker, c.model, info, audit.Prompt(doc))
+	text, err := c.ask(ctx, &c.model, info, audit.Prompt(doc))
 	return audit.Summary{Path: doc.Path, Text: text}, err
 }
 
 // ask makes one call to the model. It doesn't try again: that is the hub's business.
-func (c *crew) ask(ctx context.Context, breaker string, client model.Client, info routing.TaskInfo, prompt string) (string, error) {
-	answer, err := actors.Guard(ctx, breaker, func(ctx context.Context) (string, error) {
-		c.sent.note(ctx)
+func (c *crew) ask(ctx context.Context, to *line, info routing.TaskInfo, prompt string) (string, error) {
+	q := model.Question{Task: info.ID, Attempt: info.Attempt, Prompt: prompt, Heard: int(to.heard.Load())} // before it gets in line: what was heard by now, it keeps to
+	answer, err := actors.Guard(ctx, to.breaker, func(ctx context.Context) (string, error) {
+		q.Call, q.Period = int(c.calls.Add(1)), c.sent.note(ctx)
 		pieces := 0
-		return client.Chat(ctx, info.ID, info.Attempt, prompt, func(string) {
+		return to.client.Chat(ctx, q, func(string) {
 			pieces++
 			routing.Progress(ctx, pieces)
 		})
 	})
+	to.hear(err)
 	if hopeless(err) {
 		err = routing.Permanent(err)
 	}
@@ -125,6 +150,6 @@ func (c *crew) poison(ctx context.Context, _ string) (string, error) {
 // outage is one call of a burst to a model that is down at first.
 func (c *crew) outage(ctx context.Context, id string) (task.DrillResult, error) {
 	info, _ := routing.FromContext(ctx)
-	answer, err := c.ask(ctx, outageBreaker, c.drill, info, task.DrillPrompt(id))
+	answer, err := c.ask(ctx, &c.drill, info, task.DrillPrompt(id))
 	return task.DrillResult{Answer: answer}, err
 }

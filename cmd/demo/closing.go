@@ -57,7 +57,6 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 	s.Restarts, s.Escalations, s.Abandoned = c.watch.counts.restarts, c.watch.counts.escalations, c.watch.counts.abandoned
 	s.GroupRestarts = summary.Groups{OneForAll: c.watch.counts.oneForAll, RestForOne: c.watch.counts.restForOne}
 	s.Breaker.Opened, s.Breaker.Closed = c.watch.counts.opened, c.watch.counts.closed
-	s.Breaker.SentWhileOpen = c.crew.sent.whileOpen(c.watch)
 	s.RecoveryMS = summary.Percentiles(c.watch.recovery)
 	f.Mechanisms = c.mechanisms(nodes)
 
@@ -67,7 +66,10 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 	if !counts.Balanced() || int(counts.Accepted) != s.Tasks.Accepted || int(counts.Done) != s.Tasks.Done || int(counts.Quarantined) != s.Tasks.Quarantined {
 		broken("the hub's books (%+v) are not what was seen of them (%+v)", counts, s.Tasks)
 	}
-	c.compare(server.Stats(), broken)
+	received := server.Stats()
+	s.Model = summary.Model{Requests: received.Total, RetriedByTwoLayers: received.Repeated, BeforeRetryAfter: received.Early}
+	s.Breaker.SentWhileOpen = max(c.watch.whileOpen(c.crew.sent.all()), c.watch.whileOpen(received.Periods))
+	c.compare(received, broken)
 	s.Judge(f)
 	return s
 }
@@ -88,15 +90,18 @@ func (c closing) mechanisms(nodes actors.NodeSnapshot) []summary.Mechanism {
 	return ms
 }
 
-// compare holds what the embedded server received against what was sent: every attempt asks once.
+// compare holds what the embedded server received against what was sent: every attempt asks once, and what arrived was sent.
 func (c closing) compare(received model.Stats, broken func(string, ...any)) {
 	for _, call := range received.Calls {
 		if call.Requests > 1 {
 			broken("attempt %d of %s asked the model %d times", call.Attempt, call.Task, call.Requests)
 		}
 	}
-	if sent := c.crew.sent.total(); received.Total > sent {
-		broken("the model server received %d requests, but only %d were sent", received.Total, sent)
+	sent := c.crew.sent.all()
+	for p, n := range received.Periods {
+		if n > sent[p] {
+			broken("the model server received %d requests of period %q, but only %d were sent", n, p, sent[p])
+		}
 	}
 }
 

@@ -73,7 +73,8 @@ func TestRunOnOneFile(t *testing.T) {
 	require.Positive(t, s.Breaker.Opened)
 	require.Positive(t, s.Breaker.Rejected)
 	require.Positive(t, s.Breaker.Closed)
-	require.Zero(t, s.Tasks.Lost+s.Tasks.RecordedTwice+s.Breaker.SentWhileOpen)
+	require.Zero(t, s.Tasks.Lost+s.Tasks.RecordedTwice+s.Breaker.SentWhileOpen+s.Model.RetriedByTwoLayers+s.Model.BeforeRetryAfter)
+	require.Positive(t, s.Model.Requests)
 
 	code, stdout, stderr = demo("verify", out)
 	require.Equal(t, summary.ExitOK, code, stdout+stderr)

@@ -90,9 +90,9 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 	transport := &http.Transport{MaxIdleConnsPerHost: cfg.workers, IdleConnTimeout: time.Minute}
 	defer transport.CloseIdleConnections()
 	embedded := model.Client{BaseURL: server.URL(), Model: books.EmbeddedModel, HTTP: &http.Client{Transport: transport}}
-	crew := &crew{plan: plan, model: embedded, drill: embedded, sent: newSentLog()}
+	crew := &crew{plan: plan, sent: newSentLog(), model: line{breaker: modelBreaker, client: embedded}, drill: line{breaker: outageBreaker, client: embedded}}
 	if cfg.llm != "" {
-		crew.model = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
+		crew.model.client = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
 	}
 
 	watch := newWatch(console.event)

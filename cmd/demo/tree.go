@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/breaker"
-	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/strategies"
 )
@@ -23,13 +21,14 @@ func newTree(c *crew, in *source.Input, workers int, planned planned) actors.Sup
 		ID:       rootID,
 		Strategy: strategies.OneForOne(strategies.MaxRestarts(3, time.Minute)),
 		Children: []actors.Child{
-			actors.Breaker{ID: modelBreaker, Config: breaker.Config{ResetTimeout: time.Second, Classify: blameModel}},
+			outside(modelBreaker, 250*time.Millisecond),
 
-			// Summarizers know nothing of each other: one that crashes is restarted alone, later each time.
+			// Summarizers know nothing of each other: one that crashes is restarted alone, later each time. Without the model they can do nothing: while its
+			// breaker is open they are given no tasks.
 			actors.Supervisor{
 				ID:       "research",
 				Strategy: strategies.OneForOne(budget(planned.summarize).WithBackoff(strategies.Exponential(10*time.Millisecond, 500*time.Millisecond))),
-				Children: []actors.Child{actors.Pool(workers, actors.Agent("summarizer", summarizeType, c.summarize))},
+				Children: []actors.Child{actors.Pool(workers, actors.Agent("summarizer", summarizeType, c.summarize).GuardedBy(modelBreaker))},
 			},
 
 			// Metrics agents depend on the index before them: if it crashes they go down with it, and come up after it.
@@ -63,7 +62,8 @@ func newTree(c *crew, in *source.Input, workers int, planned planned) actors.Sup
 					actors.Supervisor{
 						ID: "outage",
 						Children: []actors.Child{
-							actors.Breaker{ID: outageBreaker, Config: breaker.Config{ResetTimeout: 400 * time.Millisecond}},
+							outside(outageBreaker, 400*time.Millisecond),
+							// These don't say what they need, so that the breaker has calls to refuse.
 							actors.Pool(2, actors.Agent("caller", outageType, c.outage)),
 						},
 					},
@@ -75,11 +75,16 @@ func newTree(c *crew, in *source.Input, workers int, planned planned) actors.Sup
 
 func newGlossary() actor.Actor { return &glossary{} }
 
-// blameModel keeps the breaker out of an overload: the model is well, and says itself when to come back.
+// outside guards the calls to a model: no more than its bulkhead's places at once, none while it asked to be left alone, none while it is down. Nothing is
+// tried again there, for the hub does that.
+func outside(id string, resetTimeout time.Duration) actors.External {
+	return actors.External{ID: id, Config: breaker.ExternalConfig{Breaker: breaker.Config{ResetTimeout: resetTimeout, Classify: blameModel}}}
+}
+
+// blameModel keeps the breaker out of what the model refuses for good: it is well, and an answer is an answer.
 func blameModel(err error) breaker.Verdict {
-	var overloaded *model.OverloadedError
-	if errors.As(err, &overloaded) {
-		return breaker.Ignore
+	if hopeless(err) {
+		return breaker.Success
 	}
-	return breaker.Failure
+	return breaker.ClassifyExternal(err)
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +23,7 @@ type watch struct {
 
 	mu       sync.Mutex
 	settled  map[string][]routing.State // how each task was settled, every time it was
-	periods  map[period]breaker.State
+	periods  map[string]breaker.State   // by the name of period
 	recovery []time.Duration
 	counts   watched
 }
@@ -29,11 +32,11 @@ type watched struct {
 	restarts, oneForAll, restForOne, escalations, abandoned, opened, closed int
 }
 
-// period is one stretch of a breaker's life.
-type period struct {
-	breaker string
-	gen     uint64
-}
+// period names one stretch of a breaker's life.
+func period(breaker string, gen uint64) string { return fmt.Sprintf("%s %d", breaker, gen) }
+
+// isFirst reports whether a period is that in which its breaker was made: closed, and no news.
+func isFirst(period string) bool { return strings.HasSuffix(period, " 0") }
 
 // newsTimeout is how long the news that a task is settled may take, after it is.
 const newsTimeout = 2 * time.Second
@@ -48,7 +51,7 @@ func newWatch(show func(actors.Event)) *watch {
 		finished: make(chan struct{}),
 		show:     show,
 		settled:  make(map[string][]routing.State),
-		periods:  make(map[period]breaker.State),
+		periods:  make(map[string]breaker.State),
 	}
 }
 
@@ -84,7 +87,7 @@ func (w *watch) count(e actors.Event) {
 	case actors.Abandoned:
 		w.counts.abandoned++
 	case actors.BreakerChanged:
-		w.periods[period{e.Breaker.Name, e.Breaker.Gen}] = e.Breaker.To
+		w.periods[period(e.Breaker.Name, e.Breaker.Gen)] = e.Breaker.To
 		switch e.Breaker.To {
 		case breaker.Open:
 			w.counts.opened++
@@ -143,49 +146,43 @@ func (w *watch) tasks(submitted []string) (t summary.Tasks, quarantined []string
 	return t, quarantined
 }
 
-// sentLog notes for every request that is sent which period of which breaker let it through.
-type sentLog struct {
-	mu   sync.Mutex
-	sent map[period]int
-	bare int // requests that no breaker let through
-}
-
-func newSentLog() *sentLog { return &sentLog{sent: make(map[period]int)} }
-
-// note is called with the context of the guarded call, just before the request goes out.
-func (l *sentLog) note(ctx context.Context) {
-	a, ok := breaker.Admitted(ctx)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ok {
-		l.sent[period{a.Name, a.Gen}]++
-	} else {
-		l.bare++
-	}
-}
-
-// whileOpen counts the requests that went out in a period in which, as the breaker itself told, it was open.
-func (l *sentLog) whileOpen(w *watch) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// whileOpen counts the requests that went out in a period in which, as the breaker itself told, it was open, or that no breaker let through. sent is how many
+// there were in each.
+func (w *watch) whileOpen(sent map[string]int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := l.bare
-	for p, sent := range l.sent {
-		if state, known := w.periods[p]; known && state == breaker.Open || !known && p.gen != 0 {
-			n += sent
+	n := 0
+	for p, requests := range sent {
+		if state, known := w.periods[p]; known && state == breaker.Open || !known && !isFirst(p) {
+			n += requests
 		}
 	}
 	return n
 }
 
-// total is how many requests went out.
-func (l *sentLog) total() int {
+// sentLog notes for every request that is sent which period of which breaker let it through.
+type sentLog struct {
+	mu   sync.Mutex
+	sent map[string]int // by the name of period; empty for none
+}
+
+func newSentLog() *sentLog { return &sentLog{sent: make(map[string]int)} }
+
+// note is called with the context of the guarded call, just before the request goes out. It names the period.
+func (l *sentLog) note(ctx context.Context) string {
+	name := ""
+	if a, ok := breaker.Admitted(ctx); ok {
+		name = period(a.Name, a.Gen)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.bare
-	for _, sent := range l.sent {
-		n += sent
-	}
-	return n
+	l.sent[name]++
+	return name
+}
+
+// all returns the requests of each period.
+func (l *sentLog) all() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.sent)
 }

@@ -58,27 +58,26 @@ func Endpoint(base string) (string, error) {
 }
 
 // Chat asks the model once and returns its answer. onChunk, unless nil, sees the pieces as they come, on the caller's goroutine.
-// id and attempt name the task the question belongs to; attempts count from 1.
 //
 // The error is a *StatusError, *OverloadedError, *CutError or *FormatError, all of which wrap ErrModel; or, when ctx ends
 // first, it wraps the cause of that instead.
-func (c Client) Chat(ctx context.Context, id string, attempt int, prompt string, onChunk func(string)) (string, error) {
+func (c Client) Chat(ctx context.Context, q Question, onChunk func(string)) (string, error) {
 	if onChunk == nil {
 		onChunk = func(string) {}
 	}
-	answer, err := c.chat(ctx, id, attempt, prompt, onChunk)
+	answer, err := c.chat(ctx, q, onChunk)
 	if err != nil && ctx.Err() != nil {
-		return "", fmt.Errorf("model: question for %s given up: %w", id, context.Cause(ctx))
+		return "", fmt.Errorf("model: question for %s given up: %w", q.Task, context.Cause(ctx))
 	}
 	return answer, err
 }
 
-func (c Client) chat(ctx context.Context, id string, attempt int, prompt string, onChunk func(string)) (string, error) {
+func (c Client) chat(ctx context.Context, q Question, onChunk func(string)) (string, error) {
 	endpoint, err := Endpoint(c.BaseURL)
 	if err != nil {
 		return "", &FormatError{err}
 	}
-	body, err := json.Marshal(chatRequest{Model: c.Model, Messages: []message{{Role: "user", Content: prompt}}, Stream: true})
+	body, err := json.Marshal(chatRequest{Model: c.Model, Messages: []message{{Role: "user", Content: q.Prompt}}, Stream: true})
 	if err != nil {
 		return "", &FormatError{err}
 	}
@@ -88,8 +87,7 @@ func (c Client) chat(ctx context.Context, id string, attempt int, prompt string,
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "text/event-stream, application/json")
-	req.Header.Set(HeaderTask, url.PathEscape(id)) // a path may hold what a header may not
-	req.Header.Set(HeaderAttempt, strconv.Itoa(attempt))
+	q.describe(req.Header)
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}
@@ -106,6 +104,21 @@ func (c Client) chat(ctx context.Context, id string, attempt int, prompt string,
 		return readStream(resp.Body, onChunk)
 	}
 	return readWhole(resp.Body, onChunk)
+}
+
+// describe sets the headers by which the server knows a question. Names are escaped: they may hold what a header may not.
+func (q Question) describe(header http.Header) {
+	header.Set(HeaderTask, url.PathEscape(q.Task))
+	header.Set(HeaderAttempt, strconv.Itoa(q.Attempt))
+	if q.Call > 0 {
+		header.Set(HeaderCall, strconv.Itoa(q.Call))
+	}
+	if q.Heard > 0 {
+		header.Set(HeaderHeard, strconv.Itoa(q.Heard))
+	}
+	if q.Period != "" {
+		header.Set(HeaderPeriod, url.PathEscape(q.Period))
+	}
 }
 
 // readStream puts an answer together from its chunks. It is whole when the stream says so with [DONE], or when it ends
@@ -181,7 +194,8 @@ func nonEmpty(answer string) (string, error) {
 func statusError(resp *http.Response, now time.Time) error {
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 		if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
-			return &OverloadedError{Code: resp.StatusCode, After: after}
+			notice, _ := strconv.Atoi(resp.Header.Get(HeaderNotice)) // 0 if it has none
+			return &OverloadedError{Code: resp.StatusCode, After: after, Notice: notice}
 		}
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what came is good enough for a message

@@ -8,17 +8,34 @@
 //
 //	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
 //	client := model.Client{BaseURL: server.URL(), Model: "extractive"}
-//	text, err := client.Chat(ctx, "summarize:server.go", attempt, prompt, nil)
+//	text, err := client.Chat(ctx, model.Question{Task: "summarize:server.go", Attempt: attempt, Prompt: prompt}, nil)
 //
 // The client works with any OpenAI-compatible endpoint. It tries once: to try again is the business of whoever leases
 // the task. Its errors say what happened, and only an overload says when to come back.
 package model
 
-// Headers by which the client tells the server what a request is for. Other servers ignore them.
+// Headers by which the client tells the server what a request is for and what let it go. Other servers ignore them.
 const (
 	HeaderTask    = "X-Request-Id"
 	HeaderAttempt = "X-Attempt"
+	HeaderCall    = "X-Call"
+	HeaderHeard   = "X-Heard"
+	HeaderPeriod  = "X-Breaker-Period"
 )
+
+// HeaderNotice is the number of an overload, counted from 1, in the server's answer.
+const HeaderNotice = "X-Overload"
+
+// Question is what a client asks, and on what grounds. Without the fields from Call on the server just knows less.
+type Question struct {
+	Task    string // the task that it belongs to
+	Attempt int    // of the task, from 1
+	Prompt  string
+
+	Call   int    // its number among all requests of the sender, from 1: a request sent again by some layer below has the same
+	Heard  int    // the latest overload, by its number, whose Retry-After the sender was keeping to when it let the question go
+	Period string // of the circuit breaker that let it through
+}
 
 // chatRequest is the part of a chat-completions request that both sides use.
 type chatRequest struct {

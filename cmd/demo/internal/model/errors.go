@@ -26,6 +26,8 @@ func (e *StatusError) Unwrap() error { return ErrModel }
 type OverloadedError struct {
 	Code  int
 	After time.Duration // from 0 to an hour
+
+	Notice int // its number, if the server counts its overloads
 }
 
 func (e *OverloadedError) Error() string {

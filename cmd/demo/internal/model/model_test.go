@@ -51,14 +51,14 @@ func always(fault chaos.Fault) func(string, int) chaos.Fault {
 func TestAnAnswerIsStreamed(t *testing.T) {
 	s, c := listen(t, Config{})
 	var pieces []string
-	answer, err := c.Chat(t.Context(), "summarize:a b/ü.go", 1, prompt, func(p string) { pieces = append(pieces, p) })
+	answer, err := c.Chat(t.Context(), Question{Task: "summarize:a b/ü.go", Attempt: 1, Prompt: prompt}, func(p string) { pieces = append(pieces, p) })
 	require.NoError(t, err)
 	assert.Equal(t, "Package boat rows boats. Oar is what moves boats over rivers.", answer)
 	assert.Equal(t, answer, strings.Join(pieces, ""))
 	assert.Len(t, pieces, 3)
 	assert.Equal(t, Stats{
 		Total: 1, ByOutcome: map[Outcome]int{Answered: 1},
-		Calls: []Call{{Task: "summarize:a b/ü.go", Attempt: 1, Requests: 1}}, Drills: []Drill{},
+		Calls: []Call{{Task: "summarize:a b/ü.go", Attempt: 1, Requests: 1}}, Drills: []Drill{}, Periods: map[string]int{"": 1},
 	}, s.Stats())
 }
 
@@ -93,21 +93,76 @@ func TestEachFaultIsItsOwnErrorAndStrikesOnce(t *testing.T) {
 		t.Run(tt.fault.String(), func(t *testing.T) {
 			s, c := listen(t, Config{Faults: always(tt.fault), RetryAfter: 1500 * time.Millisecond})
 			for attempt := 1; attempt <= chaos.LastAttempt; attempt++ {
-				answer, err := c.Chat(t.Context(), "summarize:a.go", attempt, prompt, nil)
+				answer, err := c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: attempt, Prompt: prompt}, nil)
 				require.ErrorIs(t, err, ErrModel)
 				assert.Empty(t, answer)
 				tt.check(t, err)
 				var waits interface{ RetryAfter() time.Duration }
 				assert.Equal(t, tt.fault == chaos.Overload, errors.As(err, &waits), "only an overload says when to come back")
 
-				answer, err = c.Chat(t.Context(), "summarize:a.go", attempt, prompt, nil)
+				answer, err = c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: attempt, Prompt: prompt}, nil)
 				require.NoError(t, err, "the same attempt again")
 				assert.Equal(t, Answer(prompt), answer)
 			}
-			_, err := c.Chat(t.Context(), "summarize:a.go", 3, prompt, nil)
+			_, err := c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 3, Prompt: prompt}, nil)
 			require.NoError(t, err)
 			assert.Equal(t, map[Outcome]int{tt.outcome: 2, Answered: 3}, s.Stats().ByOutcome)
 		})
+	}
+}
+
+// The server's own count of what must not happen: early requests, and requests that are sent again.
+func TestTheServerCountsWhatIsEarlyAndWhatComesTwice(t *testing.T) {
+	overload := func(id string, _ int) chaos.Fault {
+		return map[string]chaos.Fault{"overloaded": chaos.Overload}[strings.TrimRight(id, "0123456789")]
+	}
+	type counts struct{ repeated, replayed, early int }
+	tests := []struct {
+		name  string
+		after time.Duration // the overload of task overloaded1, whose Retry-After is 3 s
+		asks  Question
+		want  counts
+	}{
+		{"another task that knows nothing", 0, Question{Task: "a", Attempt: 1, Call: 2}, counts{}},
+		{"another task, having heard of it", 0, Question{Task: "a", Attempt: 1, Call: 2, Heard: 1}, counts{early: 1}},
+		{"a moment too early", 3*time.Second - 1, Question{Task: "a", Attempt: 1, Call: 2, Heard: 1}, counts{early: 1}},
+		{"just in time", 3 * time.Second, Question{Task: "a", Attempt: 1, Call: 2, Heard: 1}, counts{}},
+		{"one that claims to have heard more than was said", time.Second, Question{Task: "a", Attempt: 1, Call: 2, Heard: 99}, counts{early: 1}},
+		{"the task itself, whatever it says", time.Second, Question{Task: "overloaded1", Attempt: 2, Call: 2}, counts{early: 1}},
+		{"the task itself, in time", 3 * time.Second, Question{Task: "overloaded1", Attempt: 2, Call: 2}, counts{}},
+		{"the same attempt again", 3 * time.Second, Question{Task: "overloaded1", Attempt: 1, Call: 2}, counts{repeated: 1}},
+		{"the same request again", 3 * time.Second, Question{Task: "overloaded1", Attempt: 1, Call: 1}, counts{repeated: 1, replayed: 1}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var l ledger
+				outcome, notice := l.strike(Question{Task: "overloaded1", Attempt: 1, Call: 1, Period: "llm 0"}, overload, 3*time.Second)
+				require.Equal(t, Overloaded, outcome)
+				require.Equal(t, 1, notice)
+				time.Sleep(tt.after)
+				tt.asks.Period = "llm 1"
+				l.strike(tt.asks, func(string, int) chaos.Fault { return chaos.None }, 3*time.Second)
+				s := l.stats()
+				assert.Equal(t, tt.want, counts{s.Repeated, s.Replayed, s.Early})
+				assert.Equal(t, map[string]int{"llm 0": 1, "llm 1": 1}, s.Periods)
+			})
+		})
+	}
+}
+
+func TestAQuestionTravelsInHeaders(t *testing.T) {
+	for _, q := range []Question{
+		{Task: "summarize:a b/ü\n.go", Attempt: 2, Call: 7, Heard: 3, Period: "root/llm 4"},
+		{Task: "x", Attempt: 1},
+	} {
+		header := http.Header{}
+		q.describe(header)
+		assert.Equal(t, q, questionOf(header))
+	}
+	for _, bad := range []string{"", "-1", "many", "99999999999999999999"} {
+		header := http.Header{HeaderAttempt: {bad}, HeaderCall: {bad}}
+		assert.Equal(t, Question{Attempt: chaos.LastAttempt + 1}, questionOf(header), bad)
 	}
 }
 
@@ -121,7 +176,7 @@ func TestFaultsDoNotDependOnTheOrderOfRequests(t *testing.T) {
 			wait.Go(func() {
 				for id := range ids {
 					for attempt := 1; attempt <= 3; attempt++ {
-						_, err := c.Chat(t.Context(), id, attempt, prompt, nil)
+						_, err := c.Chat(t.Context(), Question{Task: id, Attempt: attempt, Prompt: prompt}, nil)
 						assert.Equal(t, plan.ModelFault(id, attempt) == chaos.None, err == nil, "%s attempt %d: %v", id, attempt, err)
 					}
 				}
@@ -142,10 +197,10 @@ func TestFaultsDoNotDependOnTheOrderOfRequests(t *testing.T) {
 func TestTheFirstCallsOfABreakerDrillFail(t *testing.T) {
 	s, c := listen(t, Config{DrillFailures: 3})
 	for n := range 6 {
-		_, err := c.Chat(t.Context(), task.BreakerID(n+1), 1, prompt, nil)
+		_, err := c.Chat(t.Context(), Question{Task: task.BreakerID(n + 1), Attempt: 1, Prompt: prompt}, nil)
 		assert.Equal(t, n < 3, err != nil, "call %d", n)
 	}
-	_, err := c.Chat(t.Context(), "summarize:a.go", 1, prompt, nil)
+	_, err := c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 1, Prompt: prompt}, nil)
 	require.NoError(t, err)
 	assert.Equal(t, []Drill{{Key: "drill:breaker", Requests: 6, Failed: 3}}, s.Stats().Drills)
 	assert.Equal(t, map[Outcome]int{DrillFailed: 3, Answered: 4}, s.Stats().ByOutcome)
@@ -192,7 +247,7 @@ func TestCloseLetsRequestsEnd(t *testing.T) {
 
 	c := Client{BaseURL: s.URL(), HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	first, closed := make(chan struct{}), make(chan error, 1)
-	answer, err := c.Chat(t.Context(), "summarize:a.go", 1, prompt, func(string) {
+	answer, err := c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 1, Prompt: prompt}, func(string) {
 		select {
 		case <-first:
 		default:
@@ -205,7 +260,7 @@ func TestCloseLetsRequestsEnd(t *testing.T) {
 	require.NoError(t, <-closed)
 	require.NoError(t, s.Close(context.Background()), "a second time")
 
-	_, err = c.Chat(t.Context(), "summarize:a.go", 2, prompt, nil)
+	_, err = c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 2, Prompt: prompt}, nil)
 	var cut *CutError
 	require.ErrorAs(t, err, &cut)
 }
@@ -216,7 +271,7 @@ func TestCloseLeavesNoGoroutineBehind(t *testing.T) {
 	transport := &http.Transport{}
 	c := Client{BaseURL: s.URL(), HTTP: &http.Client{Transport: transport}}
 	for attempt := range 4 {
-		c.Chat(t.Context(), "summarize:a.go", attempt, prompt, nil)
+		c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: attempt, Prompt: prompt}, nil)
 	}
 	require.NoError(t, s.Close(context.Background()))
 	transport.CloseIdleConnections()
@@ -232,7 +287,7 @@ func TestCloseCutsOffWhatDoesNotEnd(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	c := Client{BaseURL: s.URL(), HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-	_, err = c.Chat(t.Context(), "summarize:a.go", 1, prompt, func(string) {
+	_, err = c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 1, Prompt: prompt}, func(string) {
 		cancel()
 		require.ErrorIs(t, s.Close(ctx), context.Canceled)
 	})
@@ -245,7 +300,7 @@ func TestTheCallersContextIsNotTheModelsFault(t *testing.T) {
 	s.config.Pause = time.Hour
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	_, err := c.Chat(ctx, "summarize:a.go", 1, prompt, func(string) { cancel(why) })
+	_, err := c.Chat(ctx, Question{Task: "summarize:a.go", Attempt: 1, Prompt: prompt}, func(string) { cancel(why) })
 	require.ErrorIs(t, err, why)
 	assert.NotErrorIs(t, err, ErrModel)
 }
@@ -300,7 +355,7 @@ func TestOtherServicesAreUnderstood(t *testing.T) {
 				w.Write([]byte(tt.body))
 			}))
 			defer service.Close()
-			got, err := Client{BaseURL: service.URL + "/v1/", Key: "secret", HTTP: service.Client()}.Chat(t.Context(), "x", 1, "p", nil)
+			got, err := Client{BaseURL: service.URL + "/v1/", Key: "secret", HTTP: service.Client()}.Chat(t.Context(), Question{Task: "x", Attempt: 1, Prompt: "p"}, nil)
 			assert.Equal(t, tt.want, got)
 			if tt.err == nil {
 				require.NoError(t, err)
@@ -413,7 +468,7 @@ func Example() {
 	}
 	defer server.Close(context.Background())
 	client := Client{BaseURL: server.URL(), Model: "extractive"}
-	text, err := client.Chat(context.Background(), "summarize:boat.go", 1, prompt, nil)
+	text, err := client.Chat(context.Background(), Question{Task: "summarize:boat.go", Attempt: 1, Prompt: prompt}, nil)
 	fmt.Println(text, err)
 	// Output: Package boat rows boats. Oar is what moves boats over rivers. <nil>
 }

@@ -189,21 +189,22 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.asked.Done()
 
-	id, attempt := caller(r)
+	q := questionOf(r.Header)
 	var asked chatRequest
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&asked)
 	if err != nil || len(asked.Messages) == 0 {
-		s.books.count(id, attempt, BadRequest)
+		s.books.count(q, BadRequest)
 		fail(w, http.StatusBadRequest, "the request is not a JSON object with messages")
 		return
 	}
 	answer := Answer(question(asked.Messages))
 
-	switch s.outcome(id, attempt) {
+	switch outcome, notice := s.outcome(q); outcome {
 	case Failed, DrillFailed:
 		fail(w, http.StatusInternalServerError, "the model has failed, as planned")
 	case Overloaded:
-		w.Header().Set("Retry-After", strconv.Itoa(int((s.config.RetryAfter+time.Second-1)/time.Second)))
+		w.Header().Set("Retry-After", strconv.Itoa(int(s.config.retryAfter()/time.Second)))
+		w.Header().Set(HeaderNotice, strconv.Itoa(notice))
 		fail(w, http.StatusTooManyRequests, "too many requests, as planned")
 	case Cut:
 		s.cut(w, asked, answer)
@@ -216,12 +217,17 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// outcome decides what becomes of a request and enters it in the books.
-func (s *Server) outcome(id string, attempt int) Outcome {
-	if kind, _ := task.TypeOf(id); kind == task.TypeBreaker {
-		return s.books.drill(id, attempt, task.DrillKey(id), s.config.DrillFailures)
+// outcome decides what becomes of a request and enters it in the books. An overload has a number.
+func (s *Server) outcome(q Question) (outcome Outcome, notice int) {
+	if kind, _ := task.TypeOf(q.Task); kind == task.TypeBreaker {
+		return s.books.drill(q, task.DrillKey(q.Task), s.config.DrillFailures), 0
 	}
-	return s.books.strike(id, attempt, s.config.Faults)
+	return s.books.strike(q, s.config.Faults, s.config.retryAfter())
+}
+
+// retryAfter is in whole seconds.
+func (c Config) retryAfter() time.Duration {
+	return (c.RetryAfter + time.Second - 1).Truncate(time.Second)
 }
 
 // answer sends a whole answer, chunk by chunk if it was asked to.
@@ -293,17 +299,26 @@ func (s *Server) chunk(w http.ResponseWriter, asked chatRequest, piece, finish s
 	return event(w, string(data))
 }
 
-// caller reads the headers. A request without an attempt is one that no plan disturbs.
-func caller(r *http.Request) (id string, attempt int) {
-	id = r.Header.Get(HeaderTask)
-	if plain, err := url.PathUnescape(id); err == nil {
-		id = plain
+// questionOf reads the headers. A request without an attempt is one that no plan disturbs.
+func questionOf(header http.Header) Question {
+	text := func(name string) string {
+		if plain, err := url.PathUnescape(header.Get(name)); err == nil {
+			return plain
+		}
+		return header.Get(name)
 	}
-	attempt, err := strconv.Atoi(r.Header.Get(HeaderAttempt))
-	if err != nil || attempt < 1 {
-		return id, chaos.LastAttempt + 1
+	number := func(name string) int {
+		n, err := strconv.Atoi(header.Get(name))
+		if err != nil {
+			return 0
+		}
+		return max(n, 0)
 	}
-	return id, attempt
+	q := Question{Task: text(HeaderTask), Attempt: number(HeaderAttempt), Call: number(HeaderCall), Heard: number(HeaderHeard), Period: text(HeaderPeriod)}
+	if q.Attempt == 0 {
+		q.Attempt = chaos.LastAttempt + 1
+	}
+	return q
 }
 
 // question is what the user said, without the system's part.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 )
@@ -32,7 +33,12 @@ type Stats struct {
 	ByOutcome map[Outcome]int `json:"by_outcome"` // adds up to Total
 	Calls     []Call          `json:"calls"`      // by task, then by attempt
 	Drills    []Drill         `json:"drills"`     // by key
-	Uncounted int             `json:"uncounted"`  // requests not in Calls because there were too many
+	Periods   map[string]int  `json:"periods"`    // requests by Question.Period
+	Uncounted int             `json:"uncounted"`  // requests not in Calls, Repeated, Replayed, Early and Periods because there were too many
+
+	Repeated int `json:"repeated"` // requests for an attempt of a task that had sent one before
+	Replayed int `json:"replayed"` // of those: with the same number, so that it was no layer of the sender's that knows of numbers
+	Early    int `json:"early"`    // requests before the time that a Retry-After had named, to their task or to their sender
 }
 
 // Call is one attempt of one task and how often it was sent.
@@ -61,26 +67,58 @@ type ledger struct {
 	outcomes  map[Outcome]int
 	calls     map[callKey]int
 	drills    map[string]*Drill
+	numbers   map[int]struct{} // of requests
+	periods   map[string]int
 	uncounted int
+	repeated  int
+	replayed  int
+	early     int
+	notices   []time.Time          // until when the sender of a request is to keep away who has heard of so many overloads, and one
+	deferred  map[string]time.Time // until when a task is to keep away
 }
 
 // strike counts a request whose fault, if it has one, strikes the first time only.
-func (l *ledger) strike(id string, attempt int, faults func(string, int) chaos.Fault) Outcome {
-	outcome := outcomeOf(faults(id, attempt)) // foreign code: before the lock
+func (l *ledger) strike(q Question, faults func(string, int) chaos.Fault, retryAfter time.Duration) (outcome Outcome, notice int) {
+	outcome = outcomeOf(faults(q.Task, q.Attempt)) // foreign code: before the lock
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.first(id, attempt) {
+	if !l.first(q) {
 		outcome = Answered
 	}
 	l.add(outcome)
-	return outcome
+	if outcome == Overloaded {
+		notice = l.putOff(q.Task, time.Now().Add(retryAfter))
+	}
+	return outcome, notice
+}
+
+// putOff notes that a task, and whoever hears of it, is to keep away until then, and numbers that. The caller holds mu.
+func (l *ledger) putOff(id string, until time.Time) (notice int) {
+	if l.deferred == nil {
+		l.deferred = map[string]time.Time{}
+	}
+	l.deferred[id] = until // as many as there are calls, at most
+	if n := len(l.notices); n > 0 && l.notices[n-1].After(until) {
+		until = l.notices[n-1]
+	}
+	l.notices = append(l.notices, until)
+	return len(l.notices)
+}
+
+// isEarly reports whether a request comes before the time that its task was told, or that its sender had heard of. The caller holds mu.
+func (l *ledger) isEarly(q Question, now time.Time) bool {
+	if now.Before(l.deferred[q.Task]) {
+		return true
+	}
+	heard := min(q.Heard, len(l.notices))
+	return heard > 0 && now.Before(l.notices[heard-1])
 }
 
 // drill counts a call of a breaker drill. The first failures of its key fail.
-func (l *ledger) drill(id string, attempt int, key string, failures int) Outcome {
+func (l *ledger) drill(q Question, key string, failures int) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.first(id, attempt)
+	l.first(q)
 	d := l.drills[key]
 	if d == nil {
 		if len(l.drills) == maxCalls {
@@ -104,10 +142,10 @@ func (l *ledger) drill(id string, attempt int, key string, failures int) Outcome
 }
 
 // count enters a request whose outcome is known.
-func (l *ledger) count(id string, attempt int, outcome Outcome) {
+func (l *ledger) count(q Question, outcome Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.first(id, attempt)
+	l.first(q)
 	l.add(outcome)
 }
 
@@ -120,17 +158,30 @@ func (l *ledger) abandoned() {
 }
 
 // first counts the call and says whether it is the first of its kind. The caller holds mu.
-func (l *ledger) first(id string, attempt int) bool {
-	key := callKey{id, attempt}
+func (l *ledger) first(q Question) bool {
+	key := callKey{q.Task, q.Attempt}
 	n, known := l.calls[key]
-	if !known && len(l.calls) == maxCalls {
+	if !known && len(l.calls) == maxCalls || len(l.numbers) == maxCalls || len(l.periods) == maxCalls {
 		l.uncounted++
 		return false
 	}
 	if l.calls == nil {
-		l.calls = map[callKey]int{}
+		l.calls, l.numbers, l.periods = map[callKey]int{}, map[int]struct{}{}, map[string]int{}
 	}
 	l.calls[key] = n + 1
+	l.periods[q.Period]++
+	if known {
+		l.repeated++
+	}
+	if _, replayed := l.numbers[q.Call]; replayed {
+		l.replayed++
+	}
+	if q.Call > 0 {
+		l.numbers[q.Call] = struct{}{}
+	}
+	if l.isEarly(q, time.Now()) {
+		l.early++
+	}
 	return !known
 }
 
@@ -146,8 +197,10 @@ func (l *ledger) add(outcome Outcome) {
 func (l *ledger) stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Stats{Total: l.total, ByOutcome: map[Outcome]int{}, Calls: []Call{}, Drills: []Drill{}, Uncounted: l.uncounted}
+	s := Stats{Total: l.total, ByOutcome: map[Outcome]int{}, Calls: []Call{}, Drills: []Drill{}, Periods: map[string]int{},
+		Uncounted: l.uncounted, Repeated: l.repeated, Replayed: l.replayed, Early: l.early}
 	maps.Copy(s.ByOutcome, l.outcomes)
+	maps.Copy(s.Periods, l.periods)
 	maps.DeleteFunc(s.ByOutcome, func(_ Outcome, n int) bool { return n == 0 })
 	for key, n := range l.calls {
 		s.Calls = append(s.Calls, Call{Task: key.task, Attempt: key.attempt, Requests: n})

@@ -47,6 +47,7 @@ type Summary struct {
 	Escalations        int      `json:"escalations"`
 	Abandoned          int      `json:"abandoned"`
 	Breaker            Breaker  `json:"breaker"`
+	Model              Model    `json:"model"`
 	RecoveryMS         Recovery `json:"recovery_ms"`
 	Verdict            string   `json:"verdict"`
 	Problems           []string `json:"problems,omitempty"` // why the verdict is not ok
@@ -83,6 +84,13 @@ type Breaker struct {
 	Closed        int `json:"closed"`
 	Rejected      int `json:"rejected"`
 	SentWhileOpen int `json:"sent_while_open"` // requests that reached a server past an open breaker
+}
+
+// Model is what the embedded model server counted. Requests to another one are not among it.
+type Model struct {
+	Requests           int `json:"requests"`
+	RetriedByTwoLayers int `json:"retried_by_two_layers"` // requests for an attempt that had sent one: the hub is the layer that tries again
+	BeforeRetryAfter   int `json:"before_retry_after"`    // requests that came before the time that a Retry-After had named
 }
 
 // Recovery is how long failed agents took to be up again, in milliseconds.
@@ -127,7 +135,8 @@ type Mechanism struct {
 
 // Judge sets Type, Verdict, Problems and ExitCode, the last thing to do before a summary is written. The first that applies decides:
 //
-//  1. A broken invariant: a lost task, one recorded twice, accounts that do not add up, a request past an open breaker, or one in Facts.Broken.
+//  1. A broken invariant: a lost task, one recorded twice, accounts that do not add up, a request past an open breaker,
+//     one retried by two layers or before its Retry-After, or one in Facts.Broken.
 //  2. Interrupted, and 3. out of time. Such a run owes nobody the rest of its plan.
 //  4. A broken promise of the plan: poison not quarantined, a mechanism not seen.
 //  5. Tasks that failed, expired, were cancelled, or were quarantined without being planted.
@@ -166,6 +175,12 @@ func (s *Summary) brokenCounts() []string {
 	}
 	if n := s.Breaker.SentWhileOpen; n != 0 {
 		broken = append(broken, fmt.Sprintf("requests past an open breaker: %d", n))
+	}
+	if n := s.Model.RetriedByTwoLayers; n != 0 {
+		broken = append(broken, fmt.Sprintf("requests retried by two layers: %d", n))
+	}
+	if n := s.Model.BeforeRetryAfter; n != 0 {
+		broken = append(broken, fmt.Sprintf("requests before the time that a Retry-After named: %d", n))
 	}
 	return broken
 }
@@ -227,6 +242,8 @@ func (s Summary) WriteText(w io.Writer) error {
 	row("recovery", "p50 %.1f ms, p95 %.1f ms, max %.1f ms", s.RecoveryMS.P50, s.RecoveryMS.P95, s.RecoveryMS.Max)
 	row("breaker", "opened %d, closed %d, rejected %d, sent while open %d",
 		s.Breaker.Opened, s.Breaker.Closed, s.Breaker.Rejected, s.Breaker.SentWhileOpen)
+	row("model", "%d requests, retried by two layers %d, before their Retry-After %d",
+		s.Model.Requests, s.Model.RetriedByTwoLayers, s.Model.BeforeRetryAfter)
 	row("verdict", "%s (seed %d, exit code %d)", s.Verdict, s.Seed, s.ExitCode)
 	for i, p := range s.Problems {
 		if i == maxProblems {

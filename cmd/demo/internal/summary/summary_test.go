@@ -15,7 +15,7 @@ import (
 func good() (Summary, Facts) {
 	return Summary{
 			Seed: 7, Tasks: Tasks{Accepted: 11, Done: 10, Quarantined: 1}, Planted: Planted{Poison: []string{"drill:poison-1"}},
-			Breaker: Breaker{Opened: 1, Closed: 1, Rejected: 4},
+			Breaker: Breaker{Opened: 1, Closed: 1, Rejected: 4}, Model: Model{Requests: 9},
 		}, Facts{
 			Quarantined: []string{"drill:poison-1"},
 			Mechanisms:  []Mechanism{{Name: "breaker opens", Planned: 1, Seen: 1}, {Name: "restart", Planned: 0, Seen: 3}},
@@ -36,6 +36,9 @@ func TestTheVerdict(t *testing.T) {
 		{"a task recorded twice", func(s *Summary, _ *Facts) { s.Tasks.RecordedTwice = 1 }, 1, "invariant broken", "tasks recorded twice: 1"},
 		{"accounts that do not add up", func(s *Summary, _ *Facts) { s.Tasks.Done = 9 }, 1, "invariant broken", "tasks accepted: 11, accounted for: 10"},
 		{"a request past an open breaker", func(s *Summary, _ *Facts) { s.Breaker.SentWhileOpen = 2 }, 1, "invariant broken", "requests past an open breaker: 2"},
+		{"a request retried by two layers", func(s *Summary, _ *Facts) { s.Model.RetriedByTwoLayers = 1 }, 1, "invariant broken", "requests retried by two layers: 1"},
+		{"a request before its Retry-After", func(s *Summary, _ *Facts) { s.Model.BeforeRetryAfter = 3 }, 1, "invariant broken",
+			"requests before the time that a Retry-After named: 3"},
 		{"an invariant found broken elsewhere", func(_ *Summary, f *Facts) { f.Broken = []string{"verify disagrees"} }, 1, "invariant broken", "verify disagrees"},
 		{"a mechanism that did not happen", func(_ *Summary, f *Facts) { f.Mechanisms[0].Seen = 0 }, 1, "invariant broken", "planned and not seen: breaker opens (0 of 1)"},
 		{"poison that was not quarantined", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Quarantined, f.Quarantined = 11, 0, nil }, 1, "invariant broken",
@@ -81,7 +84,7 @@ func TestTheLineOfJSON(t *testing.T) {
 	assert.Equal(t, `{"type":"summary","seed":7,"tasks":{"accepted":11,"done":10,"failed":0,"quarantined":1,"cancelled":0,"expired":0,"lost":0,"recorded_twice":0},`+
 		`"planted":{"poison":["drill:poison-1"],"breaker":[]},"attempts":0,"late_results_refused":0,"restarts":0,`+
 		`"group_restarts":{"one_for_all":0,"rest_for_one":0},"escalations":0,"abandoned":0,`+
-		`"breaker":{"opened":1,"closed":1,"rejected":4,"sent_while_open":0},"recovery_ms":{"p50":1.5,"p95":1.5,"max":1.5},"verdict":"ok","exit_code":0}`+"\n", line.String())
+		`"breaker":{"opened":1,"closed":1,"rejected":4,"sent_while_open":0},"model":{"requests":9,"retried_by_two_layers":0,"before_retry_after":0},"recovery_ms":{"p50":1.5,"p95":1.5,"max":1.5},"verdict":"ok","exit_code":0}`+"\n", line.String())
 	var back Summary
 	require.NoError(t, json.Unmarshal(line.Bytes(), &back))
 	assert.Equal(t, s, back)
@@ -101,6 +104,7 @@ attempts   0, late results refused 0
 restarts   0; groups: 0 one for all, 0 rest for one; 0 escalations, 0 abandoned
 recovery   p50 0.0 ms, p95 0.0 ms, max 0.0 ms
 breaker    opened 1, closed 1, rejected 4, sent while open 0
+model      9 requests, retried by two layers 0, before their Retry-After 0
 verdict    invariant broken (seed 7, exit code 1)
 `+strings.Repeat("           something\n", 10)+"           and 2 more\n", text.String())
 }

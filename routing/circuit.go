@@ -1,0 +1,265 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// CircuitState says how many tasks a circuit lets through.
+type CircuitState uint8
+
+const (
+	// CircuitClosed: any number. It is the state of a circuit that nobody has set.
+	CircuitClosed CircuitState = iota
+	// CircuitOpen: none.
+	CircuitOpen
+	// CircuitProbing: a few at once, to see whether what is behind the circuit works again.
+	CircuitProbing
+
+	circuitStates
+)
+
+var circuitStateNames = [circuitStates]string{"closed", "open", "probing"}
+
+func (s CircuitState) String() string {
+	if s < circuitStates {
+		return circuitStateNames[s]
+	}
+	return fmt.Sprintf("CircuitState(%d)", uint8(s))
+}
+
+// Circuit is what a hub is told of something that spokes depend on: see [Hub.SetCircuit]. The zero value is a closed one.
+type Circuit struct {
+	State CircuitState
+	// Until is when an open circuit is expected to be probed. It is told to those who ask and to nobody else: the hub has no timer for it.
+	// The zero time is: not known.
+	Until time.Time
+	// Probes is how many leases all spokes behind a probing circuit may hold at once, 1 or more. Leases from before don't count.
+	Probes int
+}
+
+// CircuitSnapshot is a circuit at one moment.
+type CircuitSnapshot struct {
+	Name string
+	Circuit
+	// Spokes is how many spokes are behind it, Leases how many probes they hold.
+	Spokes, Leases int
+}
+
+// CircuitOpenError says that every spoke of a type is behind a circuit that lets nothing through: a submit with [FailFast] is refused with it,
+// and it is in the snapshot of a task that waits for that reason. Returned from a handler it delays that handler's task, uncharged, as any error
+// with RetryAfter does.
+type CircuitOpenError struct {
+	Type string
+	// Circuits are the names of those that are in the way, sorted.
+	Circuits []string
+	// After is how long the first of the spokes will be out of rotation: a guess, where nobody knows.
+	After time.Duration
+}
+
+func (e *CircuitOpenError) Error() string {
+	return fmt.Sprintf("circuit open: every spoke of type %q is behind one (%s): try again in about %v", e.Type, strings.Join(e.Circuits, ", "),
+		e.After.Round(time.Millisecond))
+}
+
+// RetryAfter returns After.
+func (e *CircuitOpenError) RetryAfter() time.Duration { return e.After }
+
+// FailFast refuses the task with a [*CircuitOpenError] if every spoke of its type is behind an open circuit. Without it the task is accepted, and
+// waits. It doesn't matter for a task that is known by its [ID].
+func FailFast() SubmitOption {
+	return func(s *submission) { s.failFast = true }
+}
+
+// circuit is guarded by the hub's mutex.
+type circuit struct {
+	name   string
+	now    Circuit
+	since  uint64   // the hub's count of leases when it was set
+	leases int      // probes: given since then and not returned
+	shut   bool     // lets nothing through
+	spokes []*Spoke // behind it
+}
+
+// SetCircuit tells the hub how it stands with something outside that spokes depend on (SpokeSpec.Circuits): whoever watches it calls this at every
+// change. While a circuit is open no spoke behind it is given a lease; while it is probing they are given Circuit.Probes at a time, all of them together.
+// Tasks that only such spokes handle wait meanwhile, uncharged; deadlines and cancels go on. Leases that are out stay out.
+//
+// Setting a probing circuit to probing again begins a new round: leases of the round before don't count any more. A probe that
+// hangs would shut the circuit for ever otherwise.
+//
+// A name that no spoke has named yet is remembered for the spokes to come, until it is set to the zero Circuit.
+func (h *Hub) SetCircuit(name string, c Circuit) error {
+	if err := c.faults(name); err != nil {
+		return fmt.Errorf("set circuit %q: %w", name, err)
+	}
+	h.mu.Lock()
+	defer h.release(0) // callbacks don't hold up who watches the outside
+	at := h.circuit(name)
+	at.now, at.since, at.leases = c, h.picks, 0
+	h.review(at)
+	h.forgetCircuit(at)
+	return nil
+}
+
+func (c Circuit) faults(name string) error {
+	var faults []error
+	if err := validCircuit(name); err != nil {
+		faults = append(faults, err)
+	}
+	if c.State >= circuitStates {
+		faults = append(faults, fmt.Errorf("field State is %d: it must be CircuitClosed, CircuitOpen or CircuitProbing", c.State))
+	}
+	if c.State == CircuitProbing && c.Probes < 1 {
+		faults = append(faults, fmt.Errorf("field Probes is %d: a probing circuit needs at least 1", c.Probes))
+	}
+	return errors.Join(faults...)
+}
+
+func validCircuit(name string) error {
+	if name == "" {
+		return errors.New("circuit name is empty")
+	}
+	return nil
+}
+
+// Circuits returns the circuits that are not closed, or have spokes behind them, by name.
+func (h *Hub) Circuits() []CircuitSnapshot {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]CircuitSnapshot, 0, len(h.circuits))
+	for _, c := range h.circuits {
+		all = append(all, CircuitSnapshot{Name: c.name, Circuit: c.now, Spokes: len(c.spokes), Leases: c.leases})
+	}
+	slices.SortFunc(all, func(a, b CircuitSnapshot) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// circuit returns the circuit of a name, making it known.
+func (h *Hub) circuit(name string) *circuit {
+	c := h.circuits[name]
+	if c == nil {
+		c = &circuit{name: name}
+		if h.circuits == nil {
+			h.circuits = make(map[string]*circuit)
+		}
+		h.circuits[name] = c
+	}
+	return c
+}
+
+// forgetCircuit drops a circuit about which there is nothing to know.
+func (h *Hub) forgetCircuit(c *circuit) {
+	if c.now.State == CircuitClosed && len(c.spokes) == 0 {
+		delete(h.circuits, c.name)
+	}
+}
+
+// connect puts a spoke that has just joined behind its circuits.
+func (h *Hub) connect(s *Spoke, names []string) {
+	for _, name := range names {
+		c := h.circuit(name)
+		s.circuits = append(s.circuits, c)
+		c.spokes = append(c.spokes, s)
+		if c.shut {
+			s.shutBy(+1)
+		}
+	}
+}
+
+// disconnect undoes connect, for a spoke that leaves.
+func (h *Hub) disconnect(s *Spoke) {
+	for _, c := range s.circuits {
+		c.spokes = slices.DeleteFunc(c.spokes, func(other *Spoke) bool { return other == s })
+		if c.shut {
+			s.shutBy(-1)
+		}
+		h.forgetCircuit(c)
+	}
+}
+
+// occupy counts a lease that has just been given.
+func (h *Hub) occupy(l *Lease) { h.countProbe(l, +1) }
+
+// vacate counts a lease that was returned, or whose spoke has left.
+func (h *Hub) vacate(l *Lease) { h.countProbe(l, -1) }
+
+func (h *Hub) countProbe(l *Lease, by int) {
+	for _, c := range l.spoke.circuits {
+		if c.now.State == CircuitProbing && l.number > c.since {
+			c.leases += by
+			h.review(c)
+		}
+	}
+}
+
+// review takes the spokes behind a circuit out of rotation, or puts them back.
+func (h *Hub) review(c *circuit) {
+	shut := c.now.State == CircuitOpen || c.now.State == CircuitProbing && c.leases >= c.now.Probes
+	if shut == c.shut {
+		return
+	}
+	c.shut = shut
+	by := -1
+	if shut {
+		by = +1
+	}
+	for _, s := range c.spokes {
+		s.shutBy(by)
+		h.reseat(s)
+	}
+}
+
+// shutBy counts the circuits that keep leases from a spoke, and for each of its lanes the spokes that are kept so.
+func (s *Spoke) shutBy(n int) {
+	was := s.shut > 0
+	s.shut += n
+	is := s.shut > 0
+	if was == is {
+		return
+	}
+	by := -1
+	if is {
+		by = +1
+	}
+	for i := range s.seats {
+		s.seats[i].lane.shut += by
+	}
+}
+
+// behindOpen reports whether one of the spoke's circuits is open: not for want of a free probe.
+func (s *Spoke) behindOpen() bool {
+	return slices.ContainsFunc(s.circuits, func(c *circuit) bool { return c.now.State == CircuitOpen })
+}
+
+// shutOut reports whether tasks of the lane wait for circuits only.
+func (l *lane) shutOut() bool { return l.spokes > 0 && l.shut == l.spokes }
+
+// circuitsOpen says why tasks of a lane wait that is shut out.
+func (h *Hub) circuitsOpen(l *lane) *CircuitOpenError {
+	e := &CircuitOpenError{Type: l.name}
+	now, first := time.Now(), true
+	for _, s := range h.spokes {
+		if s.seatIn(l) == nil {
+			continue
+		}
+		after := h.pace.retryAfter()
+		for _, c := range s.circuits {
+			if !c.shut {
+				continue
+			}
+			after = max(after, c.now.Until.Sub(now))
+			if !slices.Contains(e.Circuits, c.name) {
+				e.Circuits = append(e.Circuits, c.name)
+			}
+		}
+		if first || after < e.After {
+			e.After, first = after, false
+		}
+	}
+	slices.Sort(e.Circuits)
+	return e
+}

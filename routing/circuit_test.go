@@ -1,0 +1,371 @@
+package routing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+var (
+	closed = routing.Circuit{}
+	open   = routing.Circuit{State: routing.CircuitOpen}
+)
+
+func probing(n int) routing.Circuit {
+	return routing.Circuit{State: routing.CircuitProbing, Probes: n}
+}
+
+// behind joins a spoke that is behind circuits.
+func (w *world) behind(path string, incarnation uint64, credits int, circuits ...string) *spoke {
+	w.t.Helper()
+	s := &spoke{w: w}
+	joined, err := w.hub.Join(routing.SpokeSpec{
+		ID: routing.SpokeID{Path: path, Incarnation: incarnation}, Types: []string{double.Name()}, Credits: credits, Circuits: circuits, Deliver: s.take,
+	})
+	require.NoError(w.t, err)
+	s.Spoke = joined
+	synctest.Wait()
+	return s
+}
+
+func (w *world) set(name string, c routing.Circuit) {
+	w.t.Helper()
+	require.NoError(w.t, w.hub.SetCircuit(name, c))
+	synctest.Wait()
+}
+
+func TestOpenCircuitTakesItsSpokesOutOfRotation(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		s := w.behind("a", 1, 4, "llm")
+		before := w.submit(1)
+		w.set("llm", routing.Circuit{State: routing.CircuitOpen, Until: time.Now().Add(30 * time.Second)})
+		require.Len(t, s.leases(), 1, "what is out stays out")
+
+		waiting := w.submit(2, routing.ID("waiting"))
+		s.settleOnly(routing.Done(2))
+		s.holdsNothing() // not even the next, which comes with the settlement
+		_, err := await(t, before)
+		require.NoError(t, err)
+		w.pass(time.Hour)
+		s.holdsNothing()
+
+		w.set("llm", closed)
+		s.settleOnly(routing.Done(4))
+		got, err := await(t, waiting)
+		require.NoError(t, err)
+		require.Equal(t, 4, got)
+		require.EqualValues(t, 2, w.hub.Counts().Attempts)
+	})
+}
+
+func TestShutOutTasksAreVisible(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		s := w.behind("a", 1, 1, "llm", "db")
+		other := w.behind("b", 1, 1, "llm")
+		w.set("llm", routing.Circuit{State: routing.CircuitOpen, Until: time.Now().Add(20 * time.Second)})
+		w.set("db", routing.Circuit{State: routing.CircuitOpen, Until: time.Now().Add(time.Minute)})
+		w.submit(1, routing.ID("t"))
+		require.EqualValues(t, 1, w.hub.Counts().ShutOut)
+		snap, ok := w.hub.Inspect("t")
+		require.True(t, ok)
+		require.Equal(t, &routing.CircuitOpenError{Type: "double", Circuits: []string{"db", "llm"}, After: 20 * time.Second}, snap.ShutOut, "the first to come back")
+		require.Equal(t, []routing.CircuitSnapshot{
+			{Name: "db", Circuit: routing.Circuit{State: routing.CircuitOpen, Until: time.Now().Add(time.Minute)}, Spokes: 1},
+			{Name: "llm", Circuit: routing.Circuit{State: routing.CircuitOpen, Until: time.Now().Add(20 * time.Second)}, Spokes: 2},
+		}, w.hub.Circuits())
+
+		w.set("llm", closed)
+		require.Zero(t, w.hub.Counts().ShutOut)
+		snap, _ = w.hub.Inspect("t")
+		require.Nil(t, snap.ShutOut)
+		s.holdsNothing() // the database is still away
+		other.settleOnly(routing.Done(2))
+	})
+}
+
+func TestFailFast(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		submit := func(opts ...routing.SubmitOption) error {
+			_, err := double.Submit(context.Background(), w.hub, 1, opts...)
+			return err
+		}
+		require.NoError(t, submit(routing.FailFast()), "nobody is there yet: that is not for a circuit")
+		s := w.behind("a", 1, 1, "llm")
+		s.settleOnly(routing.Done(2))
+		w.set("llm", routing.Circuit{State: routing.CircuitOpen, Until: time.Now().Add(7 * time.Second)})
+		var shut *routing.CircuitOpenError
+		require.ErrorAs(t, submit(routing.FailFast()), &shut)
+		require.Equal(t, 7*time.Second, shut.RetryAfter())
+		require.EqualError(t, shut, `circuit open: every spoke of type "double" is behind one (llm): try again in about 7s`)
+		require.EqualValues(t, 1, w.hub.Counts().Refused)
+
+		require.NoError(t, submit(routing.ID("x")), "without the option it waits")
+		require.NoError(t, submit(routing.ID("x"), routing.FailFast()), "a task that is known is not submitted again")
+		w.join("b", 1, 1)
+		require.NoError(t, submit(routing.FailFast()), "one spoke is not behind it")
+	})
+}
+
+func TestDeadlineAndCancelGoOnBehindAnOpenCircuit(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		w.behind("a", 1, 1, "llm")
+		w.set("llm", open)
+		late, gone := w.submit(1, routing.Deadline(time.Now().Add(time.Second))), w.submit(2)
+		gone.Cancel(errors.New("not needed"))
+		_, err := await(t, gone)
+		require.ErrorIs(t, err, routing.ErrCancelled)
+		w.pass(time.Second)
+		_, err = await(t, late)
+		require.ErrorIs(t, err, routing.ErrExpired)
+		require.Zero(t, w.hub.Counts().ShutOut)
+	})
+}
+
+func TestProbingCircuitBoundsTheLeasesOfAllItsSpokes(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		a, b := w.behind("a", 1, 4, "llm"), w.behind("b", 1, 4, "llm")
+		held := func() int { return len(a.leases()) + len(b.leases()) }
+		w.submit(0) // from before: it doesn't count
+		require.Equal(t, 1, held())
+		w.set("llm", open)
+		for i := range 10 {
+			w.submit(i)
+		}
+		w.set("llm", probing(3))
+		require.Equal(t, 1+3, held())
+		require.Equal(t, 3, w.hub.Circuits()[0].Leases)
+		require.EqualValues(t, 7, w.hub.Counts().ShutOut, "no probe is free")
+
+		one := b.leases()[0]
+		require.True(t, b.settle(one, routing.Done(1)))
+		require.Equal(t, 1+3, held(), "a probe that is done makes room for the next")
+		w.set("llm", probing(2))
+		require.Equal(t, 1+3+2, held(), "a new round")
+		for _, l := range a.leases() {
+			a.settle(l, routing.Done(1))
+		}
+		for _, l := range b.leases() {
+			b.settle(l, routing.Done(1))
+		}
+		require.Equal(t, 2, held(), "two at a time, whoever held the others")
+		w.set("llm", closed)
+		require.EqualValues(t, 0, w.hub.Counts().Waiting)
+	})
+}
+
+func TestProbeEndsWithItsLeaseOrItsSpoke(t *testing.T) {
+	inWorld(t, routing.Options{AttemptTimeout: time.Minute}, func(w *world) {
+		a, b := w.behind("a", 1, 1, "llm"), w.behind("b", 1, 1, "llm")
+		w.set("llm", probing(1))
+		w.submit(1)
+		w.submit(2)
+		if len(a.leases()) == 0 {
+			a, b = b, a
+		}
+		lost := a.only()
+		b.holdsNothing()
+		w.pass(time.Minute) // the attempt is over, but its handler still runs: so may its call
+		b.holdsNothing()
+		a.settle(lost, routing.Released(nil))
+		require.Len(t, append(a.leases(), b.leases()...), 1)
+
+		if len(a.leases()) == 0 {
+			a, b = b, a
+		}
+		held := a.only()
+		a.Leave(errors.New("it crashed"))
+		synctest.Wait()
+		require.Len(t, b.leases(), 1)
+		a.settle(held, routing.Released(nil)) // late: it must not count twice
+		require.Equal(t, 1, w.hub.Circuits()[0].Leases)
+		b.settleOnly(routing.Done(1))
+	})
+}
+
+func TestRefusedTaskWaitsForItsCircuit(t *testing.T) {
+	inWorld(t, routing.Options{MaxAttempts: 1}, func(w *world) {
+		a := w.behind("a", 1, 1, "llm")
+		first, second := w.submit(1), w.submit(2)
+		l := a.only()
+		w.set("llm", open)
+		a.settle(l, routing.Refused(fmt.Errorf("call: %w", notNow(time.Hour))))
+		a.holdsNothing()
+		require.EqualValues(t, 2, w.hub.Counts().ShutOut)
+		w.pass(time.Minute)
+		w.set("llm", closed)
+		require.Equal(t, first.ID(), a.only().ID(), "the hour was for the circuit; and it is first again")
+		require.Equal(t, 2, a.only().Attempt())
+
+		a.settleOnly(routing.Refused(notNow(time.Hour))) // the circuit is closed: then it is as any other error
+		require.Equal(t, second.ID(), a.only().ID())
+		a.settleOnly(routing.Done(1))
+		w.set("llm", probing(1))
+		w.submit(3)
+		a.settleOnly(routing.Refused(notNow(time.Second))) // nor is a probing one waited for: it is tried again later
+		a.holdsNothing()
+		w.pass(time.Second)
+		a.settleOnly(routing.Done(1))
+
+		w.set("llm", open)
+		w.join("free", 1, 1)
+		permanent := w.submit(4)
+		w.set("llm", closed)
+		w.set("llm", open)
+		require.Equal(t, routing.StateLeased, permanent.Status(), "by the one who is not behind the circuit")
+	})
+}
+
+func TestRefusedTaskGoesToASpokeThatIsNotBehindTheCircuit(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		a := w.behind("a", 1, 1, "llm")
+		h := w.submit(1)
+		b := w.join("b", 1, 1)
+		w.set("llm", open)
+		a.settleOnly(routing.Refused(notNow(time.Hour)))
+		require.Equal(t, h.ID(), b.only().ID())
+		b.settleOnly(routing.Refused(routing.Permanent(notNow(time.Hour))))
+		_, err := await(t, h)
+		require.ErrorIs(t, err, routing.ErrFailed, "permanent is permanent")
+	})
+}
+
+func TestCircuitsAreRememberedAsLongAsTheyMatter(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		w.set("llm", open)
+		s := w.behind("a", 1, 1, "llm", "db")
+		w.submit(1)
+		s.holdsNothing() // it came behind a circuit that was open already
+		require.Len(t, w.hub.Circuits(), 2)
+		next := w.behind("a", 2, 1, "llm")
+		require.Equal(t, []routing.CircuitSnapshot{{Name: "llm", Circuit: open, Spokes: 1}}, w.hub.Circuits())
+		next.Leave(nil)
+		require.Len(t, w.hub.Circuits(), 1, "open, for the spokes to come")
+		w.set("llm", closed)
+		require.Empty(t, w.hub.Circuits())
+	})
+}
+
+func TestCircuitFaults(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		err := w.hub.SetCircuit("", routing.Circuit{State: 9})
+		require.ErrorContains(t, err, "circuit name is empty")
+		require.ErrorContains(t, err, "field State is 9")
+		require.ErrorContains(t, w.hub.SetCircuit("llm", routing.Circuit{State: routing.CircuitProbing}), "field Probes is 0: a probing circuit needs at least 1")
+		_, err = w.hub.Join(routing.SpokeSpec{ID: routing.SpokeID{Path: "a"}, Types: []string{"double"}, Deliver: func(*routing.Lease) {}, Circuits: []string{"", "llm", "llm"}})
+		require.ErrorContains(t, err, "field Circuits: circuit name is empty")
+		require.ErrorContains(t, err, `field Circuits has "llm" twice`)
+		require.Empty(t, w.hub.Circuits())
+		require.Equal(t, "probing", routing.CircuitProbing.String())
+		require.Equal(t, "CircuitState(9)", routing.CircuitState(9).String())
+	})
+}
+
+// Whatever happens to circuits and spokes: no lease is given past an open circuit, no more than the probes past a probing one, and once all are closed every
+// task comes to its end.
+func TestCircuitsAtRandom(t *testing.T) {
+	for seed := range uint64(200) {
+		inWorld(t, routing.Options{Capacity: 50, RetryBackoff: routing.Backoff{Min: time.Second, Max: time.Second, Jitter: -1}}, func(w *world) {
+			r := rand.New(rand.NewPCG(seed, 6))
+			names := []string{"x", "y"}
+			state := map[string]routing.Circuit{}
+			probes := map[string]map[*routing.Lease]bool{}
+			spokes := map[string]*spoke{}
+			circuits := map[string][]string{}
+			incarnations := map[string]uint64{}
+			known := map[*routing.Lease]bool{}
+
+			// look checks every lease that is new since the last step.
+			look := func() {
+				for path, s := range spokes {
+					for _, l := range s.leases() {
+						if known[l] {
+							continue
+						}
+						known[l] = true
+						for _, c := range circuits[path] {
+							require.NotEqual(t, routing.CircuitOpen, state[c].State, "seed %d: a lease of %s past %s", seed, path, c)
+							if state[c].State == routing.CircuitProbing {
+								probes[c][l] = true
+								require.LessOrEqual(t, len(probes[c]), state[c].Probes, "seed %d: probes of %s", seed, c)
+							}
+						}
+					}
+				}
+			}
+			forget := func(l *routing.Lease) {
+				for _, of := range probes {
+					delete(of, l)
+				}
+			}
+			join := func() {
+				path := []string{"a", "b", "c"}[r.IntN(3)]
+				if old := spokes[path]; old != nil {
+					for _, l := range old.leases() {
+						forget(l)
+					}
+				}
+				incarnations[path]++
+				circuits[path] = [][]string{{"x"}, {"y"}, {"x", "y"}, nil}[r.IntN(4)]
+				spokes[path] = w.behind(path, incarnations[path], 1+r.IntN(3), circuits[path]...)
+			}
+			set := func(name string, c routing.Circuit) {
+				state[name], probes[name] = c, map[*routing.Lease]bool{}
+				w.set(name, c)
+			}
+			join()
+			var handles []*routing.Handle[int]
+			for range 60 {
+				switch r.IntN(8) {
+				case 0, 1:
+					if h, err := double.Submit(context.Background(), w.hub, 1); err == nil {
+						handles = append(handles, h)
+						synctest.Wait()
+					}
+				case 2:
+					join()
+				case 3, 4:
+					set(names[r.IntN(2)], []routing.Circuit{closed, open, probing(1), probing(2)}[r.IntN(4)])
+				case 5, 6:
+					for _, path := range []string{"a", "b", "c"} {
+						s := spokes[path]
+						if s == nil {
+							continue
+						}
+						if held := s.leases(); len(held) > 0 {
+							l := held[r.IntN(len(held))]
+							forget(l)
+							s.settle(l, []routing.Outcome{routing.Done(1), routing.Refused(notNow(5 * time.Second)), routing.Error(notNow(time.Second))}[r.IntN(3)])
+							break
+						}
+					}
+				case 7:
+					w.pass(time.Duration(r.IntN(7)) * time.Second)
+				}
+				look()
+			}
+			for _, c := range names {
+				set(c, closed)
+			}
+			for range 500 {
+				w.pass(time.Second)
+				for _, s := range spokes {
+					for _, l := range s.leases() {
+						s.settle(l, routing.Done(1))
+					}
+				}
+			}
+			for _, h := range handles {
+				_, err := await(t, h)
+				require.NoError(t, err, "seed %d", seed)
+			}
+		})
+	}
+}
