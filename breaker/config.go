@@ -159,8 +159,13 @@ func (c Config) Validate() error {
 
 // invalid puts faults together in one error, nil if there are none.
 func invalid(kind, name string, faults []error) error {
-	if err := errors.Join(faults...); err != nil {
+	err := errors.Join(faults...)
+	switch {
+	case err == nil:
+		return nil
+	case name == "":
+		return fmt.Errorf("%s: invalid config: %w", kind, err)
+	default:
 		return fmt.Errorf("%s %q: invalid config: %w", kind, name, err)
 	}
-	return nil
 }

@@ -86,7 +86,7 @@ func (d *detachedCall[T]) run() {
 		}
 	}()
 	value, err := d.fn(d)
-	told, late, mine := d.finish(err)
+	late, mine, told := d.finish(err)
 	returned = true
 	d.leave(mine)
 	if !mine {

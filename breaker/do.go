@@ -90,7 +90,7 @@ func doTimed[T any](ctx context.Context, b *Breaker, permit Permit, fn func(cont
 		}
 	}()
 	v, err := fn(call)
-	told, late, _ := call.finish(err)
+	late, _, told := call.finish(err)
 	if late {
 		var zero T
 		return zero, told

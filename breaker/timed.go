@@ -71,7 +71,7 @@ func (c *timedCall) returned() (mine bool) {
 }
 
 // finish records the verdict of a function that returned, and says what its caller is told: if it came too late, that.
-func (c *timedCall) finish(err error) (told error, late, mine bool) {
+func (c *timedCall) finish(err error) (late, mine bool, told error) {
 	mine = c.returned()
 	timeout := c.timeout()
 	stall := stalled(c.caller)
@@ -88,9 +88,9 @@ func (c *timedCall) finish(err error) (told error, late, mine bool) {
 	}
 	c.recorded = true
 	if timeout != nil {
-		return timeout, true, mine
+		return true, mine, timeout
 	}
-	return err, false, mine
+	return false, mine, err
 }
 
 // timeout is the error of a call that is too late, by the operation timeout or by a deadline of its own; else nil.

@@ -68,6 +68,9 @@ func (e *CircuitOpenError) Error() string {
 // RetryAfter returns After.
 func (e *CircuitOpenError) RetryAfter() time.Duration { return e.After }
 
+// unknownUntil is the guess for an open circuit of which nobody knows when it will be probed.
+const unknownUntil = time.Second
+
 // FailFast refuses the task with a [*CircuitOpenError] if every spoke of its type is behind an open circuit. Without it the task is accepted, and
 // waits. It doesn't matter for a task that is known by its [ID].
 func FailFast() SubmitOption {
@@ -251,7 +254,12 @@ func (h *Hub) circuitsOpen(l *lane) *CircuitOpenError {
 			if !c.shut {
 				continue
 			}
-			after = max(after, c.now.Until.Sub(now))
+			switch {
+			case c.now.State == CircuitOpen && c.now.Until.IsZero():
+				after = max(after, unknownUntil)
+			default:
+				after = max(after, c.now.Until.Sub(now))
+			}
 			if !slices.Contains(e.Circuits, c.name) {
 				e.Circuits = append(e.Circuits, c.name)
 			}
