@@ -24,6 +24,35 @@ type options struct {
 	subscriptions []*Subscription
 }
 
+func newOptions(opts []Option) options {
+	o := options{policies: make(map[Kind]strategies.RestartPolicy), abandonLimit: DefaultAbandonLimit}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+// compile checks the options and the spec of a tree, and names everything that is wrong with either.
+func (o *options) compile(root Supervisor) (*nodeSpec, error) {
+	c := compiler{policy: func(k Kind) strategies.RestartPolicy { return o.policies[k] }}
+	root.compile(&c, "")
+	if !o.storm.isNone() && (o.storm.restarts < 1 || o.storm.per <= 0) {
+		c.fault("WithRestartRate", "%d in %s, must be at least 1 in a positive time", o.storm.restarts, o.storm.per)
+	}
+	if o.abandonLimit < 0 {
+		c.fault("WithAbandonLimit", "%d, must be at least 0", o.abandonLimit)
+	}
+	for k, p := range o.policies {
+		if k != KindRoot && k != KindSupervisor {
+			c.fault("WithPolicy("+k.String()+")", "only KindRoot and KindSupervisor have a restart policy")
+		}
+		if err := p.Validate(); err != nil {
+			c.fault("WithPolicy("+k.String()+")", "%v", err)
+		}
+	}
+	return c.out[0], c.err()
+}
+
 // endSubscriptions lets those go who wait for events of a tree that will never be.
 func (o *options) endSubscriptions() {
 	for _, s := range o.subscriptions {

@@ -7,13 +7,15 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/strategies"
 )
 
-// NodeSnapshot is how a node is doing.
+// NodeSnapshot is how a node and those below it are doing, or, from [Describe], what they will be. It writes itself as text, JSON, or a picture for
+// Graphviz or Mermaid.
 type NodeSnapshot struct {
 	ID, Path    string
 	Kind        Kind
-	PID         *actor.PID
+	PID         *actor.PID // nil if it is only described
 	Status      Status
 	Incarnation uint64 // how many there were, the present one included
 	Restarts    int    // starts after the first
@@ -22,9 +24,15 @@ type NodeSnapshot struct {
 	Recovery    time.Duration // from the last failure it recovered from until it was up again
 	Queue       int           // messages that wait
 	Dropped     uint64        // messages that found the queue full
-	Strategy    string        // of a supervisor
 	Breaker     *breaker.Snapshot
 	Children    []NodeSnapshot // in start order
+
+	Lifecycle    Lifecycle                // with all defaults filled in
+	Types        []string                 // of tasks that an agent handles
+	Strategy     string                   // of a supervisor, as are the rest
+	Policy       strategies.RestartPolicy // with all defaults filled in
+	AutoShutdown AutoShutdown
+	Template     *NodeSnapshot // of the instances of a dynamic supervisor
 }
 
 // Snapshot returns how the tree is doing, from the root down. Each node is consistent in itself.
@@ -40,17 +48,14 @@ func (t *Tree) Node(path string) (NodeSnapshot, bool) {
 }
 
 func (n *node) snapshot() NodeSnapshot {
+	s := n.spec().describe()
 	n.ref.mu.Lock()
-	s := NodeSnapshot{
-		ID: n.spec().id, Path: n.path, Kind: n.kind, PID: n.pid,
-		Status: n.status(), Incarnation: n.incarnations, Restarts: n.restarts, Failures: n.failures,
-		History: slices.Clone(n.history), Recovery: n.recovery, Queue: n.ref.queue.Len(), Dropped: n.ref.dropped,
-	}
+	s.Path, s.PID = n.path, n.pid
+	s.Status, s.Incarnation, s.Restarts, s.Failures = n.status(), n.incarnations, n.restarts, n.failures
+	s.History, s.Recovery = slices.Clone(n.history), n.recovery
+	s.Queue, s.Dropped = n.ref.queue.Len(), n.ref.dropped
 	n.ref.mu.Unlock()
 
-	if n.spec().supervisor != nil {
-		s.Strategy = n.spec().supervisor.Strategy.String()
-	}
 	if n.guard != nil {
 		b := n.guard.Breaker().Snapshot()
 		s.Breaker = &b

@@ -85,37 +85,19 @@ func Start(ctx context.Context, root Supervisor, opts ...Option) (*Tree, error) 
 }
 
 func newTree(root Supervisor, opts []Option) (*Tree, error) {
-	o := options{policies: make(map[Kind]strategies.RestartPolicy), abandonLimit: DefaultAbandonLimit}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	c := compiler{policy: func(k Kind) strategies.RestartPolicy { return o.policies[k] }}
-	root.compile(&c, "")
-	if !o.storm.isNone() && (o.storm.restarts < 1 || o.storm.per <= 0) {
-		c.fault("WithRestartRate", "%d in %s, must be at least 1 in a positive time", o.storm.restarts, o.storm.per)
-	}
-	if o.abandonLimit < 0 {
-		c.fault("WithAbandonLimit", "%d, must be at least 0", o.abandonLimit)
-	}
-	for k, p := range o.policies {
-		if k != KindRoot && k != KindSupervisor {
-			c.fault("WithPolicy("+k.String()+")", "only KindRoot and KindSupervisor have a restart policy")
-		}
-		if err := p.Validate(); err != nil {
-			c.fault("WithPolicy("+k.String()+")", "%v", err)
-		}
-	}
-	if err := c.err(); err != nil {
+	o := newOptions(opts)
+	spec, err := o.compile(root)
+	if err != nil {
 		o.endSubscriptions()
 		return nil, err
 	}
 
-	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node, c.out[0].size()), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots}}
+	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node, spec.size()), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots}}
 	if !o.storm.isNone() {
 		t.restarts = o.storm.limiter()
 	}
 	t.context, t.cancel = context.WithCancel(context.Background())
-	if err := t.openHub(c.out[0]); err != nil {
+	if err := t.openHub(spec); err != nil {
 		o.endSubscriptions()
 		return nil, err
 	}
@@ -139,7 +121,7 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 	for _, s := range o.subscriptions {
 		t.bus.subscribe(s)
 	}
-	if err := t.plantAll(c.out[0]); err != nil {
+	if err := t.plantAll(spec); err != nil {
 		t.end(err)
 		return nil, err
 	}
