@@ -34,7 +34,11 @@ var (
 	errOutOfTime   = errors.New("out of time")
 )
 
-const reportFile = "report.md"
+// Names of the report in a run's folder.
+const (
+	reportFile = "report.md"   // what the results yield, and nothing else
+	htmlFile   = "report.html" // the same, drawn, and how the run went
+)
 
 // run is the run command: from flags to exit code.
 func run(ctx context.Context, c *cli.Command) error {
@@ -95,11 +99,12 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 		crew.model = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
 	}
 
-	watch := newWatch(console.event)
+	course := newCourse()
+	watch := newWatch(func(e actors.Event) { console.event(e); course.event(e) })
 	go watch.follow()
 	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)),
 		actors.WithLogger(console.logger), actors.WithSubscription(watch.events),
-		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e) }}))
+		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e); course.task(e) }}))
 	if err != nil {
 		return neverBegun(stop, cfg, drills, errors.Join(err, closeServer(server)))
 	}
@@ -113,7 +118,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 
 	c := closing{stop: stop, cfg: cfg, drills: drills, job: j, watch: watch, crew: crew}
 	s := c.summary(tree, server)
-	return s, writeFiles(cfg, in, plan, j.records)
+	return s, writeFiles(cfg, in, plan, j.records, course.end(s))
 }
 
 // neverBegun closes a run whose system could not be started. Being cut short meanwhile is no error.
@@ -149,8 +154,8 @@ func cutShort(j *job, cause error) {
 	}
 }
 
-// writeFiles puts the books and the report into the folder of the run.
-func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record) error {
+// writeFiles puts the books and the report, in both its forms, into the folder of the run.
+func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record, course report.Course) error {
 	name := books.EmbeddedModel
 	if cfg.llm != "" {
 		name = cfg.model
@@ -163,5 +168,7 @@ func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.R
 	if err != nil {
 		return err
 	}
-	return books.WriteFile(filepath.Join(cfg.out, reportFile), page.Markdown())
+	return errors.Join(
+		books.WriteFile(filepath.Join(cfg.out, reportFile), page.Markdown()),
+		books.WriteFile(filepath.Join(cfg.out, htmlFile), page.HTML(course)))
 }
