@@ -48,12 +48,15 @@ const (
 	Abandoned                       // code that didn't return was left behind
 	Returned                        // abandoned code came back, and changed nothing
 	Faulty                          // a decider, hook or balancer panicked; its default was used
+	Suspected                       // a node that is busy has shown no progress for suspiciously long
+	Hung                            // for so long that it counts as hung; what becomes of it its Liveness says
+	Recovered                       // a node that was suspected, or hung, shows progress again, or is done
 	BreakerChanged                  // a breaker opened, closed, or probes
 	TaskChanged                     // a task went on in its life
 )
 
 var eventNames = [...]string{"starting", "started", "start failed", "ignored", "exited", "failed", "group restart", "backing off", "resumed",
-	"escalated", "abandoned", "returned", "faulty", "breaker changed", "task changed"}
+	"escalated", "abandoned", "returned", "faulty", "suspected", "hung", "recovered", "breaker changed", "task changed"}
 
 func (k EventKind) String() string { return eventNames[k] }
 

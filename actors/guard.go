@@ -40,8 +40,15 @@ func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T,
 			pid = n.tree.PID(up.path + "/" + name)
 		}
 	}
-	if pid == nil || n.tree.lookup(pid.Id).guard == nil {
+	var guard *node
+	if pid != nil {
+		guard = n.tree.lookup(pid.Id)
+	}
+	if guard == nil || guard.guard == nil {
 		return zero, fmt.Errorf("guard %s: %w", name, ErrNoBreaker)
 	}
-	return breaker.Through(ctx, n.tree.system, pid, fn)
+	ctx, end := n.tree.telemetry.call(ctx, guard)
+	value, err := breaker.Through(ctx, n.tree.system, pid, fn)
+	end(err)
+	return value, err
 }

@@ -39,7 +39,7 @@ func (j *job) run() {
 func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	a := j.agent
 	handler := a.handlers[j.lease.Type()] // written before the first lease came
-	ctx := j.lease.Context(a.ctx)
+	ctx, span := a.in.node.tree.telemetry.attempt(j.lease.Context(a.ctx), a.in, j.lease)
 	watch := &patience{job: j, lease: j.lease}
 	unwatch := context.AfterFunc(ctx, watch.begin)
 
@@ -57,6 +57,7 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 			j.lease.Settle(routing.Crashed(ErrGoexit, nil))
 			a.in.fail(ErrGoexit)
 		}
+		span.end(o, failure, lost)
 	}()
 	value, err := handler.Run(ctx, j.lease.Input())
 	returned = true

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
@@ -20,6 +22,8 @@ type options struct {
 	abandonLimit int
 	hub          routing.Options
 	storm        storm
+	meters       metric.MeterProvider
+	tracers      trace.TracerProvider
 
 	subscriptions []*Subscription
 }

@@ -27,6 +27,7 @@ type NodeSnapshot struct {
 	Breaker     *breaker.Snapshot
 	Children    []NodeSnapshot // in start order
 
+	Dynamic      bool                     // it isn't in its supervisor's spec: it came while that ran
 	Lifecycle    Lifecycle                // with all defaults filled in
 	Types        []string                 // of tasks that an agent handles
 	Strategy     string                   // of a supervisor, as are the rest
@@ -48,9 +49,19 @@ func (t *Tree) Node(path string) (NodeSnapshot, bool) {
 }
 
 func (n *node) snapshot() NodeSnapshot {
+	s := n.snapshotAlone()
+	for _, c := range n.offspring() {
+		s.Children = append(s.Children, c.snapshot())
+	}
+	return s
+}
+
+// snapshotAlone leaves out what is below the node.
+func (n *node) snapshotAlone() NodeSnapshot {
 	s := n.spec().describe()
 	n.ref.mu.Lock()
 	s.Path, s.PID = n.path, n.pid
+	s.Dynamic = !n.isStatic.Load()
 	s.Status, s.Incarnation, s.Restarts, s.Failures = n.status(), n.incarnations, n.restarts, n.failures
 	s.History, s.Recovery = slices.Clone(n.history), n.recovery
 	s.Queue, s.Dropped = n.ref.queue.Len(), n.ref.dropped
@@ -59,9 +70,6 @@ func (n *node) snapshot() NodeSnapshot {
 	if n.guard != nil {
 		b := n.guard.Breaker().Snapshot()
 		s.Breaker = &b
-	}
-	for _, c := range n.offspring() {
-		s.Children = append(s.Children, c.snapshot())
 	}
 	return s
 }

@@ -28,6 +28,7 @@ type Tree struct {
 	context    context.Context // ends when the tree has
 	cancel     context.CancelFunc
 	bus        bus
+	telemetry  *telemetry // nil if nobody asked for it
 	leftovers  leftovers
 	desk       desk
 	restarts   *rate.Limiter // of the whole tree; nil for no limit
@@ -97,6 +98,10 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 		t.restarts = o.storm.limiter()
 	}
 	t.context, t.cancel = context.WithCancel(context.Background())
+	if t.telemetry, err = newTelemetry(&o, spec.id); err != nil {
+		o.endSubscriptions()
+		return nil, err
+	}
 	if err := t.openHub(spec); err != nil {
 		o.endSubscriptions()
 		return nil, err
@@ -121,7 +126,7 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 	for _, s := range o.subscriptions {
 		t.bus.subscribe(s)
 	}
-	if err := t.plantAll(spec); err != nil {
+	if err := errors.Join(t.telemetry.begin(t), t.plantAll(spec)); err != nil {
 		t.end(err)
 		return nil, err
 	}
@@ -135,7 +140,9 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 func (t *Tree) openHub(root *nodeSpec) error {
 	o := t.options.hub
 	users := o.OnEvent
+	o.Carry = t.telemetry.carry(o.Carry)
 	o.OnEvent = func(e routing.Event) {
+		e = t.telemetry.task(e)
 		t.publish(Event{Kind: TaskChanged, Path: e.Spoke.Path, Node: KindAgent, Incarnation: e.Spoke.Incarnation, Err: e.Err, Task: &e})
 		if users != nil {
 			users(e)
@@ -264,6 +271,7 @@ func (t *Tree) forget(n *node) {
 	for _, child := range n.offspring() {
 		t.forget(child)
 	}
+	t.telemetry.forget(n)
 	t.nodesMu.Lock()
 	if t.nodes[n.path] == n {
 		delete(t.nodes, n.path)
@@ -343,6 +351,7 @@ func (t *Tree) settle(ctx context.Context) {
 	if t.logged != nil {
 		waitFor(t.logged, DefaultShutdown, ctx.Done()) // a handler that blocks is left to itself
 	}
+	t.telemetry.settle(ctx)
 	// protoactor's throttle has a goroutine that lives as long as its pause after a dead letter
 	time.Sleep(2*deadLetterPause - time.Since(time.Unix(0, t.deadLetter.Load())))
 }
@@ -404,6 +413,7 @@ func (t *Tree) end(err error) {
 		}
 	}
 	t.stopWatching()
+	t.telemetry.end()
 	t.bus.close()
 	t.dispatcher.close()
 	if t.system != nil {

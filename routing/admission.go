@@ -101,6 +101,7 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 		return nil, &UnknownTypeError{Type: typeName}
 	}
 	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: uint16(h.options.MaxAttempts), timeout: int64(h.options.AttemptTimeout)}
+	t.carried = s.carried
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}

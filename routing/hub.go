@@ -206,7 +206,7 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 	}
 	e.Time = h.clock.at(now)
 	if t != nil {
-		e.Task, e.Type, e.State = t.id, t.lane.name, t.state
+		e.Task, e.Type, e.State, e.Carried = t.id, t.lane.name, t.state, t.carries()
 	}
 	h.feed.add(e)
 }

@@ -42,7 +42,7 @@ func (h *Hub) Requeue(id string) error {
 		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
 		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
 		submitted: t.submitted, deadline: t.deadline, timeout: t.timeout,
-		state: StateQuarantined,
+		carried: t.carried, state: StateQuarantined,
 	}
 	t.in = nil
 	h.records[id] = again

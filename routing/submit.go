@@ -14,6 +14,7 @@ type submission struct {
 	timeout     time.Duration
 	maxAttempts int
 	wait        bool
+	carried     *any
 	faults      []error
 }
 

@@ -115,6 +115,7 @@ type task struct {
 	err      error
 	progress any
 	done     chan struct{} // made by the first who waits
+	carried  *any          // see Options.Carry; behind a pointer because most have none
 
 	lease    *Lease // the current one
 	attempts []Attempt
