@@ -11,6 +11,7 @@ import (
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/telemetry"
 	"github.com/mistersmith/mistersmith/routing"
 )
 
@@ -46,6 +47,7 @@ type crew struct {
 	model model.Client // summaries
 	drill model.Client // the outage drill: always the embedded server
 	sent  *sentLog
+	tell  *telemetry.Telemetry
 }
 
 // mayPanic crashes the agent if that is planned for this attempt.
@@ -68,10 +70,13 @@ func (c *crew) summarize(ctx context.Context, doc audit.Doc) (audit.Summary, err
 func (c *crew) ask(ctx context.Context, breaker string, client model.Client, info routing.TaskInfo, prompt string) (string, error) {
 	answer, err := actors.Guard(ctx, breaker, func(ctx context.Context) (string, error) {
 		c.sent.note(ctx)
-		pieces := 0
-		return client.Chat(ctx, info.ID, info.Attempt, prompt, func(string) {
-			pieces++
-			routing.Progress(ctx, pieces)
+		return c.tell.Chat(ctx, client, info.ID, info.Attempt, func(ctx context.Context, chunk func()) (string, error) {
+			pieces := 0
+			return client.Chat(ctx, info.ID, info.Attempt, prompt, func(string) {
+				pieces++
+				routing.Progress(ctx, pieces)
+				chunk()
+			})
 		})
 	})
 	if hopeless(err) {

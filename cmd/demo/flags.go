@@ -15,6 +15,7 @@ import (
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/telemetry"
 )
 
 // config is what the flags say.
@@ -30,6 +31,7 @@ type config struct {
 	model   string
 	key     string
 	ascii   bool
+	tell    telemetry.Config
 }
 
 const (
@@ -82,6 +84,8 @@ func runFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "timeout", Value: defaultTimeout, Usage: "give up after this time, 0 for never"},
 		&cli.StringFlag{Name: "llm", Usage: "`URL` of an OpenAI-compatible endpoint; its key in " + keyVariable, DefaultText: "embedded"},
 		&cli.StringFlag{Name: "model", Usage: "name of the model at that endpoint"},
+		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus metrics while it runs, at `ADDR`, such as :9464; loopback only"},
+		&cli.StringFlag{Name: "otlp", Usage: "send metrics and traces to the OTLP collector at `URL`, such as http://127.0.0.1:4318"},
 	)...)
 }
 
@@ -109,6 +113,7 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	cfg := config{
 		input: c.String("input"), seed: c.Uint64("seed"), workers: c.Int("workers"), out: c.String("out"), json: c.Bool("json"),
 		timeout: c.Duration("timeout"), llm: c.String("llm"), model: c.String("model"), key: getenv(keyVariable),
+		tell:  telemetry.Config{Metrics: c.String("metrics"), OTLP: c.String("otlp")},
 		ascii: c.Bool("ascii") || !c.IsSet("ascii") && !speaksUTF8(getenv),
 	}
 	var faults []error
@@ -133,6 +138,9 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 		if _, err := model.Endpoint(cfg.llm); err != nil {
 			fault("--llm: %w", err)
 		}
+	}
+	if err := cfg.tell.Validate(); err != nil {
+		faults = append(faults, err)
 	}
 	return cfg, errors.Join(faults...)
 }

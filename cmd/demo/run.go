@@ -18,6 +18,7 @@ import (
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/report"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/telemetry"
 	"github.com/mistersmith/mistersmith/routing"
 )
 
@@ -54,10 +55,20 @@ func run(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg.json)
+	cfg.tell.Logger = console.logger
+	tell, err := telemetry.Open(ctx, cfg.tell)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := tell.Close(context.WithoutCancel(ctx)); err != nil {
+			console.logger.Warn("telemetry is lost", "error", err)
+		}
+	}()
 	stop, release := interrupts(console, cfg.timeout)
 	defer release()
 
-	s, err := conduct(stop, cfg, in, console)
+	s, err := conduct(stop, cfg, in, console, tell)
 	if shown := console.summary(s, cfg.out); shown != nil {
 		err = errors.Join(err, shown)
 	}
@@ -82,10 +93,13 @@ func outputFolder(dir string) (string, error) {
 }
 
 // conduct runs the job from its tree to its files. stop ends when the run is to be cut short, with errInterrupted or errOutOfTime as its cause.
-func conduct(stop context.Context, cfg config, in *source.Input, console *console) (summary.Summary, error) {
+func conduct(stop context.Context, cfg config, in *source.Input, console *console, tell *telemetry.Telemetry) (summary.Summary, error) {
 	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
 	drills := plan.Drills()
 	console.begin(cfg, in)
+	if url := tell.MetricsURL(); url != "" {
+		console.logger.Info("metrics are served", "url", url)
+	}
 
 	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
 	if err != nil {
@@ -94,7 +108,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 	transport := &http.Transport{MaxIdleConnsPerHost: cfg.workers, IdleConnTimeout: time.Minute}
 	defer transport.CloseIdleConnections()
 	embedded := model.Client{BaseURL: server.URL(), Model: books.EmbeddedModel, HTTP: &http.Client{Transport: transport}}
-	crew := &crew{plan: plan, model: embedded, drill: embedded, sent: newSentLog()}
+	crew := &crew{plan: plan, model: embedded, drill: embedded, sent: newSentLog(), tell: tell}
 	if cfg.llm != "" {
 		crew.model = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
 	}
@@ -102,9 +116,9 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 	course := newCourse()
 	watch := newWatch(func(e actors.Event) { console.event(e); course.event(e) })
 	go watch.follow()
-	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)),
+	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)), append(tell.Options(),
 		actors.WithLogger(console.logger), actors.WithSubscription(watch.events),
-		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e); course.task(e) }}))
+		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e); course.task(e) }}))...)
 	if err != nil {
 		return neverBegun(stop, cfg, drills, errors.Join(err, closeServer(server)))
 	}
