@@ -57,11 +57,13 @@ func throughGuard[T any](ctx context.Context, to *node, watched bool, fn func(co
 	}
 	var v T
 	var err error
+	ctx, end := to.tree.telemetry.call(ctx, to)
 	if e := to.guard.external; e != nil {
 		v, err = breaker.DoExternalVia(ctx, e, through, fn)
 	} else {
 		v, err = through(ctx, fn)
 	}
+	end(err)
 	if err != nil {
 		to.tree.tellHub(to.path) // before the task is back there: it should not go to the next agent if this has opened the breaker
 	}

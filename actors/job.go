@@ -63,7 +63,7 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	a := j.agent
 	handler := a.handlers[j.lease.Type()] // written before the first lease came
 	j.begin(j.lease)
-	ctx := j.lease.Context(a.ctx)
+	ctx, span := a.in.node.tree.telemetry.attempt(j.lease.Context(a.ctx), a.in, j.lease)
 	j.lease.OnRevoke(j.loses)
 
 	returned := false
@@ -79,6 +79,7 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 			j.lease.Settle(routing.Crashed(ErrGoexit, nil))
 			a.in.fail(ErrGoexit)
 		}
+		span.end(o, failure, lost)
 	}()
 	value, err := handler.Run(ctx, j.lease.Input())
 	returned = true

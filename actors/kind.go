@@ -29,8 +29,9 @@ const (
 	StatusStopping                 // on its way down
 	StatusFailed                   // down after a failure
 	StatusAbandoned                // left behind, and not replaced yet
+	StatusPlanned                  // only described: see Describe
 )
 
 func (s Status) String() string {
-	return [...]string{"stopped", "starting", "running", "backing off", "stopping", "failed", "abandoned"}[s]
+	return [...]string{"stopped", "starting", "running", "backing off", "stopping", "failed", "abandoned", "planned"}[s]
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
@@ -22,8 +24,51 @@ type options struct {
 	storm        storm
 	liveness     map[Kind]Liveness
 	look         time.Duration
+	meters       metric.MeterProvider
+	tracers      trace.TracerProvider
 
 	subscriptions []*Subscription
+}
+
+func newOptions(opts []Option) options {
+	o := options{policies: make(map[Kind]strategies.RestartPolicy), liveness: make(map[Kind]Liveness), abandonLimit: DefaultAbandonLimit, look: DefaultLivenessLook}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+// compile checks the options and the spec of a tree, and names everything that is wrong with either.
+func (o *options) compile(root Supervisor) (*nodeSpec, error) {
+	c := compiler{policy: func(k Kind) strategies.RestartPolicy { return o.policies[k] }}
+	root.compile(&c, "")
+	c.resolveGuards(nil)
+	if !o.storm.isNone() && (o.storm.restarts < 1 || o.storm.per <= 0) {
+		c.fault("WithRestartRate", "%d in %s, must be at least 1 in a positive time", o.storm.restarts, o.storm.per)
+	}
+	if o.abandonLimit < 0 {
+		c.fault("WithAbandonLimit", "%d, must be at least 0", o.abandonLimit)
+	}
+	for k, p := range o.policies {
+		if k != KindRoot && k != KindSupervisor {
+			c.fault("WithPolicy("+k.String()+")", "only KindRoot and KindSupervisor have a restart policy")
+		}
+		if err := p.Validate(); err != nil {
+			c.fault("WithPolicy("+k.String()+")", "%v", err)
+		}
+	}
+	for k, l := range o.liveness {
+		if k != KindAgent && k != KindActor {
+			c.fault("WithLiveness("+k.String()+")", "only KindAgent and KindActor are watched")
+		}
+		for _, fault := range l.faults() {
+			c.fault("WithLiveness("+k.String()+")", "%s", fault)
+		}
+	}
+	if o.look <= 0 {
+		c.fault("WithLivenessLook", "%s, must be positive", o.look)
+	}
+	return c.out[0], c.err()
 }
 
 // endSubscriptions lets those go who wait for events of a tree that will never be.

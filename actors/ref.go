@@ -20,6 +20,9 @@ const (
 	DropOldest                 // the oldest message becomes a dead letter
 )
 
+// String is "reject" or "drop oldest".
+func (o Overflow) String() string { return [...]string{"reject", "drop oldest"}[o] }
+
 // DefaultQueue is the capacity of a node's queue if its spec doesn't say.
 const DefaultQueue = 1024
 

@@ -37,6 +37,9 @@ const (
 	Temporary                // never; its spec goes with it
 )
 
+// String returns OTP's word.
+func (r Restart) String() string { return [...]string{"permanent", "transient", "temporary"}[r] }
+
 // AutoShutdown says whether a supervisor ends with its significant children.
 type AutoShutdown uint8
 
@@ -45,6 +48,9 @@ const (
 	AutoShutdownAny                // when any significant child has ended by itself and isn't restarted
 	AutoShutdownAll                // when the last significant child has
 )
+
+// String returns OTP's word.
+func (a AutoShutdown) String() string { return [...]string{"never", "any", "all"}[a] }
 
 // Shutdown times with a meaning of their own.
 const (

@@ -27,6 +27,7 @@ type Tree struct {
 	context    context.Context // ends when the tree has
 	cancel     context.CancelFunc
 	bus        bus
+	telemetry  *telemetry // nil if nobody asked for it
 	leftovers  leftovers
 	watchman   *watchman
 	deadlines  deadlines
@@ -88,50 +89,24 @@ func Start(ctx context.Context, root Supervisor, opts ...Option) (*Tree, error) 
 }
 
 func newTree(root Supervisor, opts []Option) (*Tree, error) {
-	o := options{policies: make(map[Kind]strategies.RestartPolicy), liveness: make(map[Kind]Liveness), abandonLimit: DefaultAbandonLimit, look: DefaultLivenessLook}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	c := compiler{policy: func(k Kind) strategies.RestartPolicy { return o.policies[k] }}
-	root.compile(&c, "")
-	c.resolveGuards(nil)
-	if !o.storm.isNone() && (o.storm.restarts < 1 || o.storm.per <= 0) {
-		c.fault("WithRestartRate", "%d in %s, must be at least 1 in a positive time", o.storm.restarts, o.storm.per)
-	}
-	if o.abandonLimit < 0 {
-		c.fault("WithAbandonLimit", "%d, must be at least 0", o.abandonLimit)
-	}
-	for k, p := range o.policies {
-		if k != KindRoot && k != KindSupervisor {
-			c.fault("WithPolicy("+k.String()+")", "only KindRoot and KindSupervisor have a restart policy")
-		}
-		if err := p.Validate(); err != nil {
-			c.fault("WithPolicy("+k.String()+")", "%v", err)
-		}
-	}
-	for k, l := range o.liveness {
-		if k != KindAgent && k != KindActor {
-			c.fault("WithLiveness("+k.String()+")", "only KindAgent and KindActor are watched")
-		}
-		for _, fault := range l.faults() {
-			c.fault("WithLiveness("+k.String()+")", "%s", fault)
-		}
-	}
-	if o.look <= 0 {
-		c.fault("WithLivenessLook", "%s, must be positive", o.look)
-	}
-	if err := c.err(); err != nil {
+	o := newOptions(opts)
+	spec, err := o.compile(root)
+	if err != nil {
 		o.endSubscriptions()
 		return nil, err
 	}
 
-	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node, c.out[0].size()), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots},
+	t := &Tree{options: o, dispatcher: &dispatcher{}, nodes: make(map[string]*node, spec.size()), done: make(chan struct{}), killed: make(chan struct{}), desk: desk{keep: idleSlots},
 		watchman: newWatchman(o.look)}
 	if !o.storm.isNone() {
 		t.restarts = o.storm.limiter()
 	}
 	t.context, t.cancel = context.WithCancel(context.Background())
-	if err := t.openHub(c.out[0]); err != nil {
+	if t.telemetry, err = newTelemetry(&o, spec.id); err != nil {
+		o.endSubscriptions()
+		return nil, err
+	}
+	if err := t.openHub(spec); err != nil {
 		o.endSubscriptions()
 		return nil, err
 	}
@@ -155,7 +130,7 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 	for _, s := range o.subscriptions {
 		t.bus.subscribe(s)
 	}
-	if err := t.plantAll(c.out[0]); err != nil {
+	if err := errors.Join(t.telemetry.begin(t), t.plantAll(spec)); err != nil {
 		t.end(err)
 		return nil, err
 	}
@@ -171,13 +146,15 @@ func (t *Tree) openHub(root *nodeSpec) error {
 	users, listening := o.OnEvent, o.Listening
 	usersListen := func() bool { return users != nil && (listening == nil || listening()) }
 	causes := taskCauses{tree: t}
+	o.Carry = t.telemetry.carry(o.Carry)
 	o.OnEvent = func(e routing.Event) {
+		e = t.telemetry.task(e)
 		causes.publish(e)
 		if usersListen() {
 			users(e)
 		}
 	}
-	o.Listening = func() bool { return t.bus.wants(TaskChanged) || usersListen() }
+	o.Listening = func() bool { return t.telemetry != nil || t.bus.wants(TaskChanged) || usersListen() }
 	hub, err := routing.NewHub(o)
 	if err != nil {
 		return &SpecError{[]Fault{{"WithHub", err.Error(), err}}}
@@ -283,6 +260,7 @@ func (t *Tree) forget(n *node) {
 	for _, child := range n.offspring() {
 		t.forget(child)
 	}
+	t.telemetry.forget(n)
 	t.nodesMu.Lock()
 	if t.nodes[n.path] == n {
 		delete(t.nodes, n.path)
@@ -365,6 +343,7 @@ func (t *Tree) settle(ctx context.Context) {
 	if t.logged != nil {
 		waitFor(t.logged, DefaultShutdown, ctx.Done()) // a handler that blocks is left to itself
 	}
+	t.telemetry.settle(ctx)
 	// protoactor's throttle has a goroutine that lives as long as its pause after a dead letter
 	time.Sleep(2*deadLetterPause - time.Since(time.Unix(0, t.deadLetter.Load())))
 }
@@ -428,6 +407,7 @@ func (t *Tree) end(err error) {
 	}
 	t.stopWatching()
 	t.watchman.close()
+	t.telemetry.end()
 	t.bus.close()
 	t.dispatcher.close()
 	if t.system != nil {

@@ -130,6 +130,9 @@ func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error 
 		return h.circuitsOpen(lane)
 	}
 	t.lane, t.maxAttempts, t.level = lane, lane.maxAttempts, levelOf(s.priority, s.parent != nil)
+	if s.carried != nil {
+		t.more().carried = s.carried
+	}
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}

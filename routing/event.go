@@ -58,6 +58,8 @@ type Event struct {
 	After time.Duration
 	// Err is the error or the cause.
 	Err error
+	// Carried is what [Options.Carry] took from the context that the task was submitted with.
+	Carried any
 }
 
 func (e Event) String() string {

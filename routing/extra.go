@@ -4,6 +4,7 @@ package routing
 type extra struct {
 	timeout  int64    // of an attempt, in nanoseconds, instead of the type's; 0 is the type's
 	backoff  *Backoff // instead of the type's
+	carried  *any     // see Options.Carry
 	progress any      // reported last
 	watchers []*watcher
 
@@ -47,7 +48,7 @@ func (t *task) nextLife() *extra {
 	if t.extra == nil {
 		return nil
 	}
-	e := &extra{timeout: t.extra.timeout, backoff: t.extra.backoff}
+	e := &extra{timeout: t.extra.timeout, backoff: t.extra.backoff, carried: t.extra.carried}
 	if k := t.extra.kinship; k != nil {
 		e.kinship = &kinship{parentID: k.parentID, depth: k.depth}
 	}

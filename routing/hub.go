@@ -223,7 +223,7 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 	}
 	e.Time = h.clock.at(now)
 	if t != nil {
-		e.Task, e.Type, e.State = h.index.id(t), t.lane.name, t.state
+		e.Task, e.Type, e.State, e.Carried = h.index.id(t), t.lane.name, t.state, t.carries()
 	}
 	h.feed.add(e)
 }

@@ -34,6 +34,8 @@ type Options struct {
 	Results int
 	// Quarantine is how many quarantined tasks are kept; beyond it the oldest is discarded. Default 1,024.
 	Quarantine int
+	// Carry takes from each submitter's context what is to stay with its task. Default none. See [Carry].
+	Carry Carry
 	// OnEvent hears of everything that happens, in order, one call at a time, outside of the hub's lock. It runs on the goroutine of
 	// whoever caused an event (but the hub's actor), so it must be quick and should not block; it may call the hub. A panic in it is counted and swallowed. If
 	// it falls more than 4,096 events behind, the oldest are dropped and counted. See [Counts].

@@ -57,6 +57,9 @@ type Outcome struct {
 // Kind returns how the attempt ended.
 func (o Outcome) Kind() OutcomeKind { return o.kind }
 
+// Err returns the error or the cause, if there is one.
+func (o Outcome) Err() error { return o.err }
+
 // Done reports a result.
 func Done(value any) Outcome { return Outcome{kind: OutcomeDone, value: value} }
 

@@ -23,6 +23,7 @@ type submission struct {
 	maxAttempts int
 	wait        bool
 	failFast    bool
+	carried     *any
 	faults      []error
 }
 

@@ -41,7 +41,7 @@ func (t Type[In, Out]) Submit(ctx context.Context, to Submitter, in In, opts ...
 	if hub == nil {
 		return nil, fmt.Errorf("submit task of type %q: the submitter has no hub: %w", t.name, ErrClosed)
 	}
-	task, fresh, err := hub.submit(ctx, t.name, in, opts)
+	task, fresh, err := hub.submitCarrying(ctx, t.name, in, opts)
 	if err != nil {
 		return nil, err
 	}

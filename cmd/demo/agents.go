@@ -12,6 +12,7 @@ import (
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/telemetry"
 	"github.com/mistersmith/mistersmith/routing"
 )
 
@@ -47,6 +48,7 @@ type crew struct {
 	model line // summaries
 	drill line // the outage drill: always the embedded server
 	sent  *sentLog
+	tell  *telemetry.Telemetry
 	calls atomic.Int64 // requests sent
 }
 
@@ -90,12 +92,16 @@ func (c *crew) summarize(ctx context.Context, doc audit.Doc) (audit.Summary, err
 // ask makes one call to the model. It doesn't try again: that is the hub's business.
 func (c *crew) ask(ctx context.Context, to *line, info routing.TaskInfo, prompt string) (string, error) {
 	q := model.Question{Task: info.ID, Attempt: info.Attempt, Prompt: prompt, Heard: int(to.heard.Load())} // before it gets in line: what was heard by now, it keeps to
-	answer, err := actors.Guard(ctx, to.breaker, func(ctx context.Context) (string, error) {
+	answer, err := actors.GuardStream(ctx, to.breaker, func(ctx context.Context, beat func()) (string, error) {
 		q.Call, q.Period = int(c.calls.Add(1)), c.sent.note(ctx)
-		pieces := 0
-		return to.client.Chat(ctx, q, func(string) {
-			pieces++
-			routing.Progress(ctx, pieces)
+		return c.tell.Chat(ctx, to.client, info.ID, info.Attempt, func(ctx context.Context, chunk func()) (string, error) {
+			pieces := 0
+			return to.client.Chat(ctx, q, func(string) {
+				beat()
+				pieces++
+				routing.Progress(ctx, pieces)
+				chunk()
+			})
 		})
 	})
 	to.hear(err)

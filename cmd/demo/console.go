@@ -132,6 +132,6 @@ func (c *console) summary(s summary.Summary, dir string) error {
 	if err := s.WriteText(c.out); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.out, "\nreport   %s\nresults  %s\n", filepath.Join(dir, reportFile), dir)
+	_, err := fmt.Fprintf(c.out, "\nreport   %s\nresults  %s\n", filepath.Join(dir, htmlFile), dir)
 	return err
 }

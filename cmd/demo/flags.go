@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -13,6 +15,7 @@ import (
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/telemetry"
 )
 
 // config is what the flags say.
@@ -27,6 +30,8 @@ type config struct {
 	llm     string
 	model   string
 	key     string
+	ascii   bool
+	tell    telemetry.Config
 }
 
 const (
@@ -40,7 +45,7 @@ func commandLine(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:            "demo",
 		Usage:           "audit Go source with supervised agents while things fail",
-		UsageText:       "demo [run] [flags]\ndemo verify DIR\ndemo version",
+		UsageText:       "demo [run] [flags]\ndemo tree [flags]\ndemo verify DIR\ndemo version",
 		Flags:           runFlags(),
 		Action:          run,
 		Writer:          stdout,
@@ -51,24 +56,41 @@ func commandLine(stdout, stderr io.Writer) *cli.Command {
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
 		Commands: []*cli.Command{
 			{Name: "run", Usage: "audit, and report (the default)", Flags: runFlags(), Action: run, OnUsageError: fail, HideHelpCommand: true},
+			{Name: "tree", Usage: "print the tree of the job without running it", Flags: treeFlags(), Action: printTree, OnUsageError: fail, HideHelpCommand: true},
 			{Name: "verify", Usage: "recompute everything in the folder of a run, trusting nothing of it", ArgsUsage: "DIR", Action: verify, OnUsageError: fail, HideHelpCommand: true},
 			{Name: "version", Usage: "print the version", Action: version, OnUsageError: fail, HideHelpCommand: true},
 		},
 	}
 }
 
-func runFlags() []cli.Flag {
-	flags := []cli.Flag{
+// jobFlags say what the job is.
+func jobFlags() []cli.Flag {
+	return local(
 		&cli.StringFlag{Name: "input", Usage: "goroot:PKG or a folder", DefaultText: source.Default},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of everything that goes wrong"},
 		&cli.StringFlag{Name: "chaos", Value: "mild", Usage: "off or mild"},
 		&cli.IntFlag{Name: "workers", Value: 4, Usage: fmt.Sprintf("agents in each pool, 1 to %d", maxWorkers)},
+	)
+}
+
+func asciiFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "ascii", Usage: "draw with ASCII alone", DefaultText: "unless the locale is UTF-8", Local: true}
+}
+
+func runFlags() []cli.Flag {
+	return append(jobFlags(), local(
 		&cli.StringFlag{Name: "out", Usage: "folder for report and results", DefaultText: "a new temporary one"},
 		&cli.BoolFlag{Name: "json", Usage: "print one JSON object a line, the summary last"},
 		&cli.DurationFlag{Name: "timeout", Value: defaultTimeout, Usage: "give up after this time, 0 for never"},
 		&cli.StringFlag{Name: "llm", Usage: "`URL` of an OpenAI-compatible endpoint; its key in " + keyVariable, DefaultText: "embedded"},
 		&cli.StringFlag{Name: "model", Usage: "name of the model at that endpoint"},
-	}
+		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus metrics while it runs, at `ADDR`, such as :9464; loopback only"},
+		&cli.StringFlag{Name: "otlp", Usage: "send metrics and traces to the OTLP collector at `URL`, such as http://127.0.0.1:4318"},
+	)...)
+}
+
+// local keeps flags to the command that has them.
+func local(flags ...cli.Flag) []cli.Flag {
 	for _, f := range flags {
 		switch f := f.(type) {
 		case *cli.StringFlag:
@@ -91,6 +113,8 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	cfg := config{
 		input: c.String("input"), seed: c.Uint64("seed"), workers: c.Int("workers"), out: c.String("out"), json: c.Bool("json"),
 		timeout: c.Duration("timeout"), llm: c.String("llm"), model: c.String("model"), key: getenv(keyVariable),
+		tell:  telemetry.Config{Metrics: c.String("metrics"), OTLP: c.String("otlp")},
+		ascii: c.Bool("ascii") || !c.IsSet("ascii") && !speaksUTF8(getenv),
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -115,7 +139,16 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 			fault("--llm: %w", err)
 		}
 	}
+	if err := cfg.tell.Validate(); err != nil {
+		faults = append(faults, err)
+	}
 	return cfg, errors.Join(faults...)
+}
+
+// speaksUTF8 reports whether the locale is a UTF-8 one. Without any locale it is taken to be.
+func speaksUTF8(getenv func(string) string) bool {
+	locale := strings.ToLower(cmp.Or(getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG"), "utf-8"))
+	return strings.Contains(locale, "utf-8") || strings.Contains(locale, "utf8")
 }
 
 func version(_ context.Context, c *cli.Command) error {

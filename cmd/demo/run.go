@@ -18,6 +18,7 @@ import (
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/report"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/telemetry"
 	"github.com/mistersmith/mistersmith/routing"
 )
 
@@ -34,7 +35,11 @@ var (
 	errOutOfTime   = errors.New("out of time")
 )
 
-const reportFile = "report.md"
+// Names of the report in a run's folder.
+const (
+	reportFile = "report.md"   // what the results yield, and nothing else
+	htmlFile   = "report.html" // the same, drawn, and how the run went
+)
 
 // run is the run command: from flags to exit code.
 func run(ctx context.Context, c *cli.Command) error {
@@ -50,10 +55,20 @@ func run(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg.json)
+	cfg.tell.Logger = console.logger
+	tell, err := telemetry.Open(ctx, cfg.tell)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := tell.Close(context.WithoutCancel(ctx)); err != nil {
+			console.logger.Warn("telemetry is lost", "error", err)
+		}
+	}()
 	stop, release := interrupts(console, cfg.timeout)
 	defer release()
 
-	s, err := conduct(stop, cfg, in, console)
+	s, err := conduct(stop, cfg, in, console, tell)
 	if shown := console.summary(s, cfg.out); shown != nil {
 		err = errors.Join(err, shown)
 	}
@@ -78,10 +93,13 @@ func outputFolder(dir string) (string, error) {
 }
 
 // conduct runs the job from its tree to its files. stop ends when the run is to be cut short, with errInterrupted or errOutOfTime as its cause.
-func conduct(stop context.Context, cfg config, in *source.Input, console *console) (summary.Summary, error) {
+func conduct(stop context.Context, cfg config, in *source.Input, console *console, tell *telemetry.Telemetry) (summary.Summary, error) {
 	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
 	drills := plan.Drills()
 	console.begin(cfg, in)
+	if url := tell.MetricsURL(); url != "" {
+		console.logger.Info("metrics are served", "url", url)
+	}
 
 	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
 	if err != nil {
@@ -90,16 +108,17 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 	transport := &http.Transport{MaxIdleConnsPerHost: cfg.workers, IdleConnTimeout: time.Minute}
 	defer transport.CloseIdleConnections()
 	embedded := model.Client{BaseURL: server.URL(), Model: books.EmbeddedModel, HTTP: &http.Client{Transport: transport}}
-	crew := &crew{plan: plan, sent: newSentLog(), model: line{breaker: modelBreaker, client: embedded}, drill: line{breaker: outageBreaker, client: embedded}}
+	crew := &crew{plan: plan, sent: newSentLog(), tell: tell, model: line{breaker: modelBreaker, client: embedded}, drill: line{breaker: outageBreaker, client: embedded}}
 	if cfg.llm != "" {
 		crew.model.client = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
 	}
 
-	watch := newWatch(console.event)
+	course := newCourse()
+	watch := newWatch(func(e actors.Event) { console.event(e); course.event(e) })
 	go watch.follow()
-	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)),
+	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)), append(tell.Options(),
 		actors.WithLogger(console.logger), actors.WithSubscription(watch.events),
-		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e) }}))
+		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e); course.task(e) }}))...)
 	if err != nil {
 		return neverBegun(stop, cfg, drills, errors.Join(err, closeServer(server)))
 	}
@@ -113,7 +132,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 
 	c := closing{stop: stop, cfg: cfg, drills: drills, job: j, watch: watch, crew: crew}
 	s := c.summary(tree, server)
-	return s, writeFiles(cfg, in, plan, j.records)
+	return s, writeFiles(cfg, in, plan, j.records, course.end(s))
 }
 
 // neverBegun closes a run whose system could not be started. Being cut short meanwhile is no error.
@@ -149,8 +168,8 @@ func cutShort(j *job, cause error) {
 	}
 }
 
-// writeFiles puts the books and the report into the folder of the run.
-func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record) error {
+// writeFiles puts the books and the report, in both its forms, into the folder of the run.
+func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record, course report.Course) error {
 	name := books.EmbeddedModel
 	if cfg.llm != "" {
 		name = cfg.model
@@ -163,5 +182,7 @@ func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.R
 	if err != nil {
 		return err
 	}
-	return books.WriteFile(filepath.Join(cfg.out, reportFile), page.Markdown())
+	return errors.Join(
+		books.WriteFile(filepath.Join(cfg.out, reportFile), page.Markdown()),
+		books.WriteFile(filepath.Join(cfg.out, htmlFile), page.HTML(course)))
 }

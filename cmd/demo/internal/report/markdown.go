@@ -2,44 +2,103 @@ package report
 
 import (
 	"bytes"
-	"fmt"
-	"strconv"
+	"slices"
 	"strings"
-	"unicode"
 )
 
-// maxCell bounds a summary in a table, in runes.
-const maxCell = 160
-
-// page is Markdown in the making. Cells are taken as they are: they come from code, plain, number and the like.
-type page struct{ buf bytes.Buffer }
-
-func (p *page) bytes() []byte { return p.buf.Bytes() }
-
-func (p *page) printf(format string, args ...any) { fmt.Fprintf(&p.buf, format, args...) }
-
-func (p *page) section(title string) { p.printf("\n## %s\n\n", title) }
-
-// table begins a table. align has a character for each column: "-" left, ">" right.
-func (p *page) table(align string, titles ...string) {
-	p.row(titles...)
-	p.buf.WriteByte('|')
-	for _, a := range align {
-		switch a {
-		case '-':
-			p.buf.WriteString(" --- |")
-		case '>':
-			p.buf.WriteString(" ---: |")
+// markdown writes a document as Markdown. Figures are left out.
+func markdown(d document) []byte {
+	var b bytes.Buffer
+	d = slices.DeleteFunc(slices.Clone(d), func(b block) bool { _, drawn := b.(figure); return drawn })
+	for i, block := range d {
+		switch block := block.(type) {
+		case title:
+			b.WriteString("# " + text(block).markdown() + "\n\n")
+		case section:
+			b.WriteString("\n## " + string(block) + "\n\n")
+		case paragraph:
+			if i > 0 && !leadsIn(d[i-1]) {
+				b.WriteByte('\n')
+			}
+			b.WriteString(text(block).markdown() + "\n")
+			if i+1 < len(d) {
+				if _, ok := d[i+1].(table); ok {
+					b.WriteByte('\n')
+				}
+			}
+		case list:
+			for _, item := range block {
+				b.WriteString("- " + item.markdown() + "\n")
+			}
+		case table:
+			block.markdown(&b)
 		}
 	}
-	p.buf.WriteByte('\n')
+	return b.Bytes()
 }
 
-func (p *page) row(cells ...string) { p.printf("| %s |\n", strings.Join(cells, " | ")) }
+// leadsIn reports whether a block ends with an empty line already.
+func leadsIn(before block) bool {
+	switch before.(type) {
+	case title, section:
+		return true
+	}
+	return false
+}
 
-// code is text in backticks, safe in a table: the fence is longer than any run of backticks in the text.
-func code(text string) string {
-	text = strings.ReplaceAll(clean(text), "|", `\|`)
+func (t table) markdown(b *bytes.Buffer) {
+	row := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	row(t.head)
+	b.WriteByte('|')
+	for _, a := range t.align {
+		if a == '>' {
+			b.WriteString(" ---: |")
+		} else {
+			b.WriteString(" --- |")
+		}
+	}
+	b.WriteByte('\n')
+	cells := make([]string, len(t.align))
+	for _, r := range t.rows {
+		for i, cell := range r {
+			cells[i] = cell.cell()
+		}
+		row(cells)
+	}
+	if t.rest != "" {
+		b.WriteString("\n" + t.rest + "\n")
+	}
+}
+
+func (t text) markdown() string { return t.write(fenced) }
+
+// cell is the line within a table, where a bar ends the cell, even in code.
+func (t text) cell() string {
+	return t.write(func(code string) string { return strings.ReplaceAll(fenced(code), "|", `\|`) })
+}
+
+func (t text) write(fenced func(string) string) string {
+	var b strings.Builder
+	for _, s := range t {
+		switch s.kind {
+		case foreign:
+			b.WriteString(escaped(s.text))
+		case code:
+			b.WriteString(fenced(s.text))
+		case strong:
+			b.WriteString("**" + s.text + "**")
+		case emphasis:
+			b.WriteString("*" + s.text + "*")
+		default:
+			b.WriteString(s.text)
+		}
+	}
+	return b.String()
+}
+
+// fenced is text in backticks: the fence is longer than any run of backticks in the text.
+func fenced(text string) string {
+	text = clean(text)
 	if !strings.Contains(text, "`") {
 		return "`" + text + "`"
 	}
@@ -57,8 +116,8 @@ func code(text string) string {
 // special holds what Markdown and HTML would read something into.
 const special = "\\`*_{}[]<>&|#~!$"
 
-// plain is text as it is, with everything escaped that could be taken for markup.
-func plain(text string) string {
+// escaped is text as it is, with everything escaped that could be taken for markup.
+func escaped(text string) string {
 	var b strings.Builder
 	for _, r := range clean(text) {
 		if strings.ContainsRune(special, r) {
@@ -67,66 +126,4 @@ func plain(text string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
-}
-
-// clean puts text on one line and takes out control characters and invalid bytes.
-func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	return strings.Join(strings.Fields(text), " ")
-}
-
-// oneLine shortens text to a cell, at a word if there is one.
-func oneLine(text string) string {
-	runes := []rune(clean(text))
-	if len(runes) <= maxCell {
-		return string(runes)
-	}
-	short := string(runes[:maxCell-1])
-	if word := strings.LastIndexByte(short, ' '); word > 0 {
-		short = short[:word]
-	}
-	return short + "…"
-}
-
-// number writes thousands apart: 12,345.
-func number(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-func share(part, whole int) string {
-	if whole == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (%.1f %%)", 100*float64(part)/float64(whole))
-}
-
-func ratio(sum, n int) string {
-	if n == 0 {
-		return "–"
-	}
-	return fmt.Sprintf("%.1f", float64(sum)/float64(n))
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return number(n) + " " + noun + "s"
-}
-
-// listed joins at most limit items and counts the rest.
-func listed(items []string, limit int) string {
-	if rest := len(items) - limit; rest > 0 {
-		return strings.Join(items[:limit], ", ") + fmt.Sprintf(" and %s more", number(rest))
-	}
-	return strings.Join(items, ", ")
 }

@@ -1,8 +1,10 @@
-// Package report turns a run's books into a Markdown page for a person to read. It takes nothing else, so the page can be
-// made again from a run's folder, and the same books always make the same bytes.
+// Package report turns a run's books into a page for a person to read. As Markdown it takes nothing else, so the page can be
+// made again from a run's folder, and the same books always make the same bytes. As HTML it is the same page with drawings, and with one
+// section more: how this run went, which is different each time.
 //
 //	page, err := report.New(run, records)
 //	os.WriteFile("report.md", page.Markdown(), 0o644)
+//	os.WriteFile("report.html", page.HTML(course), 0o644)
 package report
 
 import (
@@ -77,50 +79,52 @@ func result[T any](byID map[string]books.Record, id string) (*T, error) {
 	return &v, nil
 }
 
-// Markdown is the page.
-func (r *Report) Markdown() []byte {
-	p := &page{}
-	r.head(p)
-	r.totals(p)
-	r.grades(p)
-	r.functions(p, "Most complex functions", "Cyclomatic complexity: 1, and 1 for each `if`, `for`, `range`, `case`, `&&` and `||`.",
-		func(m *audit.Metrics) []audit.Func { return m.Worst }, func(f audit.Func) int { return f.Complexity })
-	r.functions(p, "Longest functions", "Lines from `func` to the closing brace.",
-		func(m *audit.Metrics) []audit.Func { return m.Longest }, func(f audit.Func) int { return f.Lines })
-	r.undocumented(p)
-	r.findings(p)
-	r.perFile(p)
-	return p.bytes()
+// Markdown is the page, made of nothing but the books.
+func (r *Report) Markdown() []byte { return markdown(r.document()) }
+
+// document is what the books say.
+func (r *Report) document() document {
+	d := r.head()
+	d = append(d, r.totals()...)
+	d = append(d, r.grades()...)
+	d = append(d, r.complex()...)
+	d = append(d, r.longest()...)
+	d = append(d, r.undocumented()...)
+	d = append(d, r.findings()...)
+	return append(d, r.perFile()...)
 }
 
-func (r *Report) head(p *page) {
-	p.printf("# Audit of %s\n\n", code(r.run.Input))
-	p.printf("%s, summarised by %s. Seed %d, chaos %s.\n", plural(len(r.files), "file"), r.modelName(), r.run.Seed, r.run.Chaos)
-	var gaps, faults []string
+func (r *Report) head() document {
+	d := document{
+		title(join(words("Audit of "), verbatim(r.run.Input))),
+		paragraph(join(words(plural(len(r.files), "file")+", summarised by "), r.modelName(), words(fmt.Sprintf(". Seed %d, chaos ", r.run.Seed)), plain(r.run.Chaos), words("."))),
+	}
+	var gaps, faults []text
 	for _, f := range r.files {
 		if f.summary == nil || f.metrics == nil || f.review == nil {
-			gaps = append(gaps, code(f.path))
+			gaps = append(gaps, verbatim(f.path))
 		}
 		if f.metrics != nil && f.metrics.Fault != "" {
-			faults = append(faults, code(f.path))
+			faults = append(faults, verbatim(f.path))
 		}
 	}
 	if len(gaps) > 0 {
-		p.printf("\n**Not complete:** not all tasks were done for %s.\n", listed(gaps, MaxFunctions))
+		d = append(d, paragraph(join(text{{strong, "Not complete:"}}, words(" not all tasks were done for "), listed(gaps, MaxFunctions), words("."))))
 	}
 	if len(faults) > 0 {
-		p.printf("\n**Not valid Go:** %s.\n", listed(faults, MaxFunctions))
+		d = append(d, paragraph(join(text{{strong, "Not valid Go:"}}, words(" "), listed(faults, MaxFunctions), words("."))))
 	}
+	return d
 }
 
-func (r *Report) modelName() string {
+func (r *Report) modelName() text {
 	if r.run.Model == books.EmbeddedModel {
-		return "the embedded extractive model"
+		return words("the embedded extractive model")
 	}
-	return "the model " + code(r.run.Model)
+	return join(words("the model "), verbatim(r.run.Model))
 }
 
-func (r *Report) totals(p *page) {
+func (r *Report) totals() document {
 	var bytes, functions, complexity, exported, undocumented int
 	var lines audit.Lines
 	for _, f := range r.files {
@@ -136,38 +140,63 @@ func (r *Report) totals(p *page) {
 			undocumented += len(m.Undocumented)
 		}
 	}
-	p.section("Summary")
-	p.table("->", "", "")
-	p.row("Files", number(len(r.files)))
-	p.row("Bytes", number(bytes))
-	p.row("Lines", number(lines.Total))
-	p.row("… of code", number(lines.Code)+share(lines.Code, lines.Total))
-	p.row("… of comment", number(lines.Comment)+share(lines.Comment, lines.Total))
-	p.row("… blank", number(lines.Blank)+share(lines.Blank, lines.Total))
-	p.row("Functions", number(functions))
-	p.row("Mean complexity", ratio(complexity, functions))
-	p.row("Exported names", number(exported))
-	p.row("… undocumented", number(undocumented)+share(undocumented, exported))
+	t := table{align: "->", head: []string{"", ""}}
+	row := func(name, figure string) { t.rows = append(t.rows, []text{words(name), words(figure)}) }
+	row("Files", number(len(r.files)))
+	row("Bytes", number(bytes))
+	row("Lines", number(lines.Total))
+	row("… of code", number(lines.Code)+share(lines.Code, lines.Total))
+	row("… of comment", number(lines.Comment)+share(lines.Comment, lines.Total))
+	row("… blank", number(lines.Blank)+share(lines.Blank, lines.Total))
+	row("Functions", number(functions))
+	row("Mean complexity", ratio(complexity, functions))
+	row("Exported names", number(exported))
+	row("… undocumented", number(undocumented)+share(undocumented, exported))
+	return document{section("Summary"), t}
 }
 
-func (r *Report) grades(p *page) {
+// gradeNames are the grades of a review, best first.
+var gradeNames = []string{"A", "B", "C", "D", "E"}
+
+func (r *Report) grades() document {
 	counts := map[string]int{}
 	for _, f := range r.files {
 		if f.review != nil {
 			counts[f.review.Grade]++
 		}
 	}
-	p.section("Grades")
-	p.table(">>>>>", "A", "B", "C", "D", "E")
-	p.row(number(counts["A"]), number(counts["B"]), number(counts["C"]), number(counts["D"]), number(counts["E"]))
+	t := table{align: ">>>>>", head: gradeNames, rows: [][]text{{}}}
+	var columns []column
+	for _, g := range gradeNames {
+		t.rows[0] = append(t.rows[0], words(number(counts[g])))
+		columns = append(columns, column{label: g, parts: []part{{counts[g], "grade-" + g, plural(counts[g], "file") + " graded " + g}}})
+	}
+	return document{section("Grades"), figure(drawColumns("Files by grade", "files", columns, nil)), t}
 }
 
-// functions ranks functions of all files. Each file's list holds its own first audit.Top, so the first MaxFunctions are exact.
-func (r *Report) functions(p *page, title, note string, list func(*audit.Metrics) []audit.Func, figure func(audit.Func) int) {
-	type ranked struct {
-		audit.Func
-		path string
-	}
+// ranked is a function of some file.
+type ranked struct {
+	audit.Func
+	path string
+}
+
+func (f ranked) where() string { return fmt.Sprintf("%s:%d", f.path, f.Line) }
+
+func (r *Report) complex() document {
+	all := r.rank(func(m *audit.Metrics) []audit.Func { return m.Worst }, func(f audit.Func) int { return f.Complexity })
+	note := join(words("Cyclomatic complexity: 1, and 1 for each "), verbatim("if"), words(", "), verbatim("for"), words(", "), verbatim("range"), words(", "),
+		verbatim("case"), words(", "), verbatim("&&"), words(" and "), verbatim("||"), words("."))
+	return r.functions("Most complex functions", note, all, func(f ranked) int { return f.Complexity }, "complexity")
+}
+
+func (r *Report) longest() document {
+	all := r.rank(func(m *audit.Metrics) []audit.Func { return m.Longest }, func(f audit.Func) int { return f.Lines })
+	note := join(words("Lines from "), verbatim("func"), words(" to the closing brace."))
+	return r.functions("Longest functions", note, all, func(f ranked) int { return f.Lines }, "lines")
+}
+
+// rank sorts functions of all files. Each file's list holds its own first audit.Top, so the first MaxFunctions are exact.
+func (r *Report) rank(list func(*audit.Metrics) []audit.Func, figure func(audit.Func) int) []ranked {
 	var all []ranked
 	for _, f := range r.files {
 		if f.metrics != nil {
@@ -179,74 +208,74 @@ func (r *Report) functions(p *page, title, note string, list func(*audit.Metrics
 	slices.SortStableFunc(all, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(figure(b.Func), figure(a.Func)), strings.Compare(a.path, b.path), cmp.Compare(a.Line, b.Line))
 	})
-	p.section(title)
-	if len(all) == 0 {
-		p.printf("None.\n")
-		return
-	}
-	p.printf("%s\n\n", note)
-	p.table("-->>", "Function", "Where", "Complexity", "Lines")
-	for _, fn := range all[:min(len(all), MaxFunctions)] {
-		p.row(code(fn.Name), code(fmt.Sprintf("%s:%d", fn.path, fn.Line)), number(fn.Complexity), number(fn.Lines))
-	}
+	return all[:min(len(all), MaxFunctions)]
 }
 
-func (r *Report) undocumented(p *page) {
-	p.section("Undocumented exports")
-	total, shown := 0, 0
-	for _, f := range r.files {
-		if f.metrics != nil {
-			total += len(f.metrics.Undocumented)
-		}
+func (r *Report) functions(name string, note text, all []ranked, size func(ranked) int, unit string) document {
+	if len(all) == 0 {
+		return document{section(name), paragraph(words("None."))}
 	}
-	if total == 0 {
-		p.printf("None.\n")
-		return
+	t := table{align: "-->>", head: []string{"Function", "Where", "Complexity", "Lines"}}
+	var bars []bar
+	for _, fn := range all {
+		t.rows = append(t.rows, []text{verbatim(fn.Name), verbatim(fn.where()), words(number(fn.Complexity)), words(number(fn.Lines))})
+		bars = append(bars, bar{fn.Name, size(fn), fn.where()})
 	}
-	p.table("---", "Name", "Kind", "Where")
+	return document{section(name), figure(drawBars(name, unit, bars)), paragraph(note), t}
+}
+
+func (r *Report) undocumented() document {
+	t := table{align: "---", head: []string{"Name", "Kind", "Where"}}
+	left := 0
 	for _, f := range r.files {
 		if f.metrics == nil {
 			continue
 		}
 		for _, n := range f.metrics.Undocumented {
-			if shown == MaxUndocumented {
-				p.printf("\nand %s more.\n", number(total-shown))
-				return
+			if len(t.rows) == MaxUndocumented {
+				left++
+				continue
 			}
-			shown++
-			p.row(code(n.Name), n.Kind, code(fmt.Sprintf("%s:%d", f.path, n.Line)))
+			t.rows = append(t.rows, []text{verbatim(n.Name), plain(n.Kind), verbatim(fmt.Sprintf("%s:%d", f.path, n.Line))})
 		}
 	}
+	if len(t.rows) == 0 {
+		return document{section("Undocumented exports"), paragraph(words("None."))}
+	}
+	if left > 0 {
+		t.rest = "and " + number(left) + " more."
+	}
+	return document{section("Undocumented exports"), t}
 }
 
 // findings spells out the reviews of the files that did worst.
-func (r *Report) findings(p *page) {
+func (r *Report) findings() document {
 	worst := slices.DeleteFunc(slices.Clone(r.files), func(f file) bool { return f.review == nil || f.review.Grade < "D" })
 	slices.SortStableFunc(worst, func(a, b file) int {
 		return cmp.Or(strings.Compare(b.review.Grade, a.review.Grade), cmp.Compare(b.review.Points, a.review.Points))
 	})
 	if len(worst) == 0 {
-		return
+		return nil
 	}
-	p.section("Where to look first")
+	var items list
 	for i, f := range worst {
 		if i == MaxFunctions {
-			p.printf("- and %s more graded D or E.\n", number(len(worst)-i))
-			return
+			items = append(items, words("and "+number(len(worst)-i)+" more graded D or E."))
+			break
 		}
-		p.printf("- %s (%s): %s.\n", code(f.path), f.review.Grade, plain(strings.Join(f.review.Findings, "; ")))
+		items = append(items, join(verbatim(f.path), words(" ("), plain(f.review.Grade), words("): "), plain(strings.Join(f.review.Findings, "; ")), words(".")))
 	}
+	return document{section("Where to look first"), items}
 }
 
-func (r *Report) perFile(p *page) {
-	p.section("Files")
-	p.table("-->>>>-", "File", "Grade", "Lines", "Functions", "Worst", "Undocumented", "What it is for")
+func (r *Report) perFile() document {
+	t := table{align: "-->>>>-", head: []string{"File", "Grade", "Lines", "Functions", "Worst", "Undocumented", "What it is for"}}
 	for i, f := range r.files {
 		if i == MaxFiles {
-			p.printf("\nand %s more.\n", number(len(r.files)-i))
-			return
+			t.rest = "and " + number(len(r.files)-i) + " more."
+			break
 		}
-		grade, lines, functions, worst, undocumented, summary := "–", "–", "–", "–", "–", "*no summary*"
+		grade, lines, functions, worst, undocumented, summary := "–", "–", "–", "–", "–", text{{emphasis, "no summary"}}
 		if m := f.metrics; m != nil {
 			lines, functions = number(m.Lines.Total), number(m.Functions)
 			worst, undocumented = number(m.Complexity.Max), number(len(m.Undocumented))
@@ -257,6 +286,7 @@ func (r *Report) perFile(p *page) {
 		if f.review != nil {
 			grade = f.review.Grade
 		}
-		p.row(code(f.path), grade, lines, functions, worst, undocumented, summary)
+		t.rows = append(t.rows, []text{verbatim(f.path), plain(grade), words(lines), words(functions), words(worst), words(undocumented), summary})
 	}
+	return document{section("Files"), t}
 }

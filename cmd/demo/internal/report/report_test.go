@@ -45,7 +45,7 @@ func audited(t *testing.T, in *source.Input) (books.Run, []books.Record) {
 	return books.NewRun(in, chaos.Plan{Seed: 1, Level: chaos.Mild}, books.EmbeddedModel), records
 }
 
-func markdown(t *testing.T, run books.Run, records []books.Record) string {
+func pageOf(t *testing.T, run books.Run, records []books.Record) string {
 	t.Helper()
 	r, err := New(run, records)
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestThePageOfTheSample(t *testing.T) {
 	in, err := source.Open(t.Context(), source.Embedded)
 	require.NoError(t, err)
 	run, records := audited(t, in)
-	page := markdown(t, run, records)
+	page := pageOf(t, run, records)
 	for _, want := range []string{
 		"# Audit of `embedded`\n\n6 files, summarised by the embedded extractive model. Seed 1, chaos mild.\n",
 		"| Exported names | 37 |\n",
@@ -69,21 +69,21 @@ func TestThePageOfTheSample(t *testing.T) {
 	assertTablesAreSound(t, page)
 
 	slices.Reverse(records)
-	assert.Equal(t, page, markdown(t, run, records), "the order of the records does not matter")
+	assert.Equal(t, page, pageOf(t, run, records), "the order of the records does not matter")
 }
 
 func TestGapsAndFaultsAreSaid(t *testing.T) {
 	in := &source.Input{Name: "x", Files: []source.File{{Path: "bad.go", Data: []byte("nope")}, {Path: "good.go", Data: []byte("package p")}}}
 	run, records := audited(t, in)
 	records[3] = books.Record{ID: records[3].ID, Type: records[3].Type, Status: books.Failed}
-	page := markdown(t, run, records)
+	page := pageOf(t, run, records)
 	assert.Contains(t, page, "**Not complete:** not all tasks were done for `good.go`.")
 	assert.Contains(t, page, "**Not valid Go:** `bad.go`.")
 	assert.Contains(t, page, "- `bad.go` (E): does not parse: bad.go:1:1: expected 'package', found nope.\n")
 	assert.Contains(t, page, "| `good.go` | A | 1 | 0 | 0 | 0 | *no summary* |")
 	assertTablesAreSound(t, page)
 
-	nothing := markdown(t, run, nil)
+	nothing := pageOf(t, run, nil)
 	assert.Contains(t, nothing, "| `bad.go` | – | – | – | – | – | *no summary* |")
 	assertTablesAreSound(t, nothing)
 
@@ -101,7 +101,7 @@ func TestNamesAndTextsCannotBreakThePage(t *testing.T) {
 		return r
 	}
 	fn := []audit.Func{{Name: nasty, Line: 1, Lines: 2, Complexity: 3}}
-	page := markdown(t, run, []books.Record{
+	page := pageOf(t, run, []books.Record{
 		record(task.SummarizeID(nasty), audit.Summary{Text: "[x](y) | *z* " + nasty}),
 		record(task.MetricsID(nasty), audit.Metrics{Worst: fn, Longest: fn, Undocumented: []audit.Name{{Name: nasty, Kind: "var"}}}),
 		record(task.ReviewID(nasty), audit.Review{Grade: "E", Findings: []string{nasty}}),
@@ -124,7 +124,7 @@ func TestLongListsAreCutAndCounted(t *testing.T) {
 	}
 	in.Files[0].Data = []byte(src.String())
 	run, records := audited(t, in)
-	page := markdown(t, run, records)
+	page := pageOf(t, run, records)
 	assert.Contains(t, page, "\nand 5 more.\n")
 	assert.Contains(t, page, "\nand 2 more.\n")
 	assert.Contains(t, page, "1,002 files")
@@ -134,12 +134,14 @@ func TestLongListsAreCutAndCounted(t *testing.T) {
 func TestCells(t *testing.T) {
 	assert.Equal(t, []string{"0", "999", "1,000", "1,234,567", "-12", "-123", "-1,234"},
 		[]string{number(0), number(999), number(1000), number(1234567), number(-12), number(-123), number(-1234)})
-	assert.Equal(t, "`` a`b ``", code("a`b"))
-	assert.Equal(t, "``` `` ```", code("``"))
-	assert.Equal(t, "`a b`", code("a\n\tb"))
+	assert.Equal(t, "`` a`b ``", verbatim("a`b").markdown())
+	assert.Equal(t, "``` `` ```", verbatim("``").markdown())
+	assert.Equal(t, "`a b`", verbatim("a\n\tb").markdown())
 	assert.Equal(t, strings.TrimSpace(strings.Repeat("word ", 31))+"…", oneLine(strings.Repeat("word ", 50)))
 	assert.Equal(t, strings.Repeat("ü", 159)+"…", oneLine(strings.Repeat("ü", 500)))
-	assert.Equal(t, "a, b and 2 more", listed([]string{"a", "b", "c", "d"}, 2))
+	assert.Equal(t, "`a|b`", verbatim("a|b").markdown())
+	assert.Equal(t, "`a\\|b`", verbatim("a|b").cell(), "a bar ends a table's cell, even in code")
+	assert.Equal(t, "a, b and 2 more", listed([]text{words("a"), words("b"), words("c"), words("d")}, 2).markdown())
 }
 
 var escapedPipe = regexp.MustCompile(`\\\|`)

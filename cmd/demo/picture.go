@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
+)
+
+// formats are the forms in which the tree is printed.
+var formats = map[string]func(actors.NodeSnapshot, io.Writer) error{
+	"text":    actors.NodeSnapshot.WriteText,
+	"dot":     actors.NodeSnapshot.WriteDOT,
+	"mermaid": actors.NodeSnapshot.WriteMermaid,
+	"json":    actors.NodeSnapshot.WriteJSON,
+}
+
+func treeFlags() []cli.Flag {
+	return append(jobFlags(), &cli.StringFlag{Name: "format", Value: "text", Usage: "text, dot, mermaid or json", Local: true}, asciiFlag())
+}
+
+// printTree is the tree command: it prints the tree of the job that the same flags would run, without running it.
+func printTree(ctx context.Context, c *cli.Command) error {
+	cfg, err := readConfig(c, os.Getenv)
+	if err != nil {
+		return err
+	}
+	write, ok := formats[c.String("format")]
+	if !ok {
+		return fmt.Errorf("--format is %q, must be text, dot, mermaid or json", c.String("format"))
+	}
+	if cfg.ascii && c.String("format") == "text" {
+		write = actors.NodeSnapshot.WriteASCII
+	}
+	in, err := source.Open(ctx, cfg.input)
+	if err != nil {
+		return err
+	}
+	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
+	picture, err := actors.Describe(newTree(&crew{plan: plan}, in, cfg.workers, countPlanned(plan, in)))
+	if err != nil {
+		return exitError{err, 1}
+	}
+	return write(picture, c.Root().Writer)
+}
