@@ -36,7 +36,7 @@ func (c ClassConfig) withDefaults() ClassConfig {
 func (c ClassConfig) Validate() error {
 	faults := append(c.Detector.faults(), checkThreshold("Suspect", c.Suspect))
 	if d := c.withDefaults(); d.Suspect > d.Detector.Threshold {
-		faults = append(faults, fmt.Errorf("Suspect is %v: must be at most Threshold, %v", d.Suspect, d.Detector.Threshold))
+		faults = append(faults, fmt.Errorf("field Suspect is %v: must be at most Threshold, %v", d.Suspect, d.Detector.Threshold))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("detector: invalid config: %w", err)

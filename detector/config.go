@@ -70,7 +70,7 @@ func (c Config) Validate() error {
 		checkCurve(c.Curve),
 	}
 	if c.Window < 0 || c.Window > maxWindow {
-		faults = append(faults, fmt.Errorf("Window is %d: must be between 0 (default) and %d", c.Window, maxWindow))
+		faults = append(faults, fmt.Errorf("field Window is %d: must be between 0 (default) and %d", c.Window, maxWindow))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("detector: invalid config: %w", err)
