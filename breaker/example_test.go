@@ -25,12 +25,17 @@ func Example() {
 		_, err = breaker.Do(context.Background(), llm, func(context.Context) (string, error) {
 			return "", errors.New("503")
 		})
-		fmt.Println(err, errors.Is(err, breaker.ErrOpen))
+		var open *breaker.OpenError
+		if errors.As(err, &open) {
+			fmt.Printf("%s was not called: it is %v since %v, for half a minute or less: %t\n", open.Name, open.State, open.LastErr, open.RetryAfter() <= 30*time.Second)
+		} else {
+			fmt.Println(err)
+		}
 	}
 	// Output:
-	// 503 false
-	// 503 false
-	// breaker "llm" is open, retry in 30s (opened by: 503) true
+	// 503
+	// 503
+	// llm was not called: it is open since 503, for half a minute or less: true
 }
 
 func ExampleConfig_classify() {
