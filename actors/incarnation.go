@@ -66,7 +66,7 @@ type incarnation struct {
 	scheduled bool // somebody runs it, or is about to
 	lent      bool // that is the sequence that starts it
 	fresh     bool // it has taken no message yet
-	suspended bool // waits for the decider's word on its failure
+	suspended bool // waits for the decider's word on its failure, and runs nothing until then
 	outOfTime bool // fenced off because it didn't end in time
 	abandoned bool // and was running something at that moment
 	wasUp     bool
@@ -425,7 +425,7 @@ func (in *incarnation) next() (todo, any) {
 	}
 	r := &in.node.ref
 	r.mu.Lock()
-	busy := in.todo != 0 || in.control.Len() > 0
+	busy := in.todo != 0 || in.control.Len() > 0 && !in.suspended
 	if !busy && in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
 		if !in.lent {
 			m := r.take()
@@ -588,6 +588,9 @@ func (in *incarnation) resume() {
 	in.publish(Event{Kind: Resumed, Err: in.outcome.err, Message: in.message})
 	in.outcome, in.message = outcome{}, nil
 	claimed := r.wake()
+	if claimed == nil && in.control.Len() > 0 {
+		claimed = in.claim()
+	}
 	r.mu.Unlock()
 	claimed.schedule()
 }

@@ -442,7 +442,7 @@ func TestGuardDelaysTasksWhileTheBreakerIsOpenAndChargesNone(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, i, got)
 		}
-		synctest.Wait() // for the events
+		synctest.Wait() // the last call's caller may hear of it before the subscription does
 		var states []breaker.State
 		for _, e := range pending(changes) {
 			require.Equal(t, "root/llm", e.Path)
