@@ -58,7 +58,8 @@ func Deadline(at time.Time) SubmitOption {
 	}
 }
 
-// Timeout limits each attempt; it replaces that of the type, see [TypeOptions] and [Options.AttemptTimeout]. An attempt that outlives it is charged to the task.
+// Timeout limits each attempt; it replaces that of the type, see [TypeOptions] and [Options.AttemptTimeout]. An attempt that outlives it is
+// charged to the task.
 func Timeout(d time.Duration) SubmitOption {
 	return func(s *submission) {
 		s.timeout = d

@@ -12,7 +12,11 @@ import (
 	"time"
 )
 
-// A task that a handler submits, with the context that it was given, is a subtask of its own:
+// maxDepth bounds how deep subtasks may have subtasks.
+const maxDepth = 1000
+
+// Detached makes a task that a handler submits no subtask of the handler's own. Without it,
+// a task that is submitted with the context that a handler was given is a subtask of the handler's task:
 //
 //   - Its deadline is that of its parent, or its own if that is earlier. Its priority is its parent's if it has none.
 //   - If the parent is cancelled, expires or fails, so ends what is unsettled of its subtasks: they are cancelled. If it is done or goes
@@ -24,12 +28,8 @@ import (
 //   - As long as a handler awaits ([Handle.Await], [Type.Do], a submit with [Wait]) with its context, the credit of its attempt is free for others,
 //     and the clock of its attempt's time limit stands still. It goes on as soon as what it awaits is there, whether or not a credit is free by
 //     then: for a while the spoke may be running more than its credits.
+//   - In another hub than its parent's it has the same id, deadline and priority, but is not cancelled with its parent.
 //   - A full hub, or type, still accepts a subtask of a parent that has no other unsettled one, so that parents never wait for each other's places.
-
-// maxDepth bounds how deep subtasks may have subtasks.
-const maxDepth = 1000
-
-// Detached makes a task that a handler submits no subtask of the handler's.
 func Detached() SubmitOption {
 	return func(s *submission) { s.detached = true }
 }
@@ -120,8 +120,9 @@ func (s *submission) end() time.Time {
 // inherit gives a submission what a subtask has of its parent.
 func (l *Lease) inherit(s *submission) error {
 	l.hub.mu.Lock()
-	defer l.hub.mu.Unlock()
+	defer l.hub.unlock()
 	p := l.task
+	l.hub.expireIfDue(p, l.hub.clock.now())
 	if p.lease != l {
 		return ErrParentEnded
 	}

@@ -595,3 +595,22 @@ func TestCloseCancelsWhatIsBelowAndBehindForTheSameReason(t *testing.T) {
 		assert.True(t, w.hub.Counts().Balanced())
 	})
 }
+
+func TestASubtaskInAnotherHub(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		elsewhere, err := routing.NewHub(routing.Options{})
+		require.NoError(t, err)
+		require.NoError(t, elsewhere.Declare("double"))
+		s := w.join("a", 1, 1)
+		parent := w.submit(1, in(time.Minute), routing.ID("parent"))
+		ctx := s.only().Context(context.Background())
+		child, err := double.Submit(ctx, elsewhere, 2)
+		require.NoError(t, err)
+		snapshot, _ := elsewhere.Inspect(child.ID())
+		assert.True(t, snapshot.Deadline.Equal(time.Now().Add(time.Minute)))
+		assert.Contains(t, child.ID(), "parent/")
+		parent.Cancel(errBroken)
+		assert.Equal(t, routing.StateWaiting, child.Status())
+		elsewhere.Close(nil)
+	})
+}
