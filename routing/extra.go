@@ -9,6 +9,8 @@ type extra struct {
 
 	kinship
 
+	pin *seat // where it must run, or nowhere; nil is anywhere
+
 	inputs     []edge      // that it needs, as they were named
 	pending    int         // how many of them are not settled
 	dependants list[*edge] // those who wait for this one

@@ -80,6 +80,7 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 		l.stopResting()
 		s.wakeDrain()
 	}
+	h.pulling = s
 	h.expireIfDue(t, now)
 	accepted = t.lease == l
 	if accepted {
@@ -91,6 +92,7 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 		s.paused = true
 	}
 	next = h.pull(s, now)
+	h.pulling = nil
 	h.reseat(s)
 	return next, accepted
 }

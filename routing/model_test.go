@@ -3,6 +3,8 @@ package routing_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +25,8 @@ const (
 
 // story is a task's life as told by the events.
 type story struct {
+	key             string
+	turn            int // among those of its key
 	state           routing.State
 	attempts        int
 	errors, strikes int
@@ -50,6 +54,7 @@ type returned struct {
 }
 
 type model struct {
+	keyed
 	t        *rapid.T
 	w        *world
 	seen     int
@@ -69,8 +74,9 @@ func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		system := quietSystem()
 		rapid.Check(bubbleTB{t}, func(rt *rapid.T) {
-			m := &model{t: rt, stories: make(map[string]*story), lastOf: make(map[string]uint64)}
-			balancer := rapid.SampledFrom([]routing.Balancer{routing.LeastLoaded(), routing.RoundRobin(), wild{rt}}).Draw(rt, "balancer")
+			m := &model{t: rt, keyed: newKeyed(), stories: make(map[string]*story), lastOf: make(map[string]uint64)}
+			balancer := modelBalancers[rapid.SampledFrom(slices.Sorted(maps.Keys(modelBalancers))).Draw(rt, "balancer")]()
+			_, m.keeps = balancer.(routing.Placer)
 			m.w = newWorld(rt, system, routing.Options{
 				Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
 				AttemptTimeout: modelTimeout, Results: rapid.SampledFrom([]int{-1, 3, 100}).Draw(rt, "results"),
@@ -105,9 +111,9 @@ func seldom(step func(*rapid.T)) func(*rapid.T) {
 }
 
 // wild is a balancer that often does what it must not.
-type wild struct{ t *rapid.T }
+type wild struct{}
 
-func (w wild) Pick(_ routing.TaskInfo, free routing.Candidates) int {
+func (wild) Pick(_ routing.TaskInfo, free routing.Candidates) int {
 	if free.Len() < 2 {
 		panic("asked without a choice")
 	}
@@ -127,7 +133,8 @@ func (m *model) submit(t *rapid.T) {
 		options = append(options, routing.Deadline(deadline))
 	}
 	priority := rapid.SampledFrom([]int{0, 0, 0, 1, -4, 4}).Draw(t, "priority")
-	options = append(options, routing.Priority(priority))
+	key := rapid.SampledFrom([]string{"", "", "k", "l", "m"}).Draw(t, "key")
+	options = append(options, routing.Priority(priority), routing.Key(key))
 	kind := shout.Name()
 	var handle *routing.Handle[int]
 	var err error
@@ -144,7 +151,7 @@ func (m *model) submit(t *rapid.T) {
 		m.refused++
 		return
 	}
-	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, handle: handle}
+	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, handle: handle}
 	m.order = append(m.order, handle.ID())
 }
 
@@ -197,7 +204,7 @@ func (m *model) settleWith(t *rapid.T, outcomes ...routing.Outcome) *modelSpoke 
 		m.unchanged(t, lease.ID(), before, remembered)
 	}
 	if outcome.Kind() == routing.OutcomeCrashed || outcome.Kind() == routing.OutcomeHung || released && accepted {
-		s.paused = true
+		m.pauses(s)
 	}
 	return s
 }
@@ -245,7 +252,10 @@ func (m *model) join(t *rapid.T) {
 		types = []string{"double", "shout"}
 	}
 	for _, s := range m.spokes {
-		s.left = s.left || s.ID().Path == path
+		if s.ID().Path == path {
+			s.left = true
+			m.losesKeys(s)
+		}
 	}
 	m.lastOf[path]++
 	credits := rapid.IntRange(1, 3).Draw(t, "credits")
@@ -258,6 +268,7 @@ func (m *model) leave(t *rapid.T) {
 	s := m.spoke(t)
 	s.Leave(errBroken)
 	s.left = true
+	m.losesKeys(s)
 }
 
 func (m *model) pause(t *rapid.T) {
@@ -266,6 +277,7 @@ func (m *model) pause(t *rapid.T) {
 		s.Resume()
 	} else {
 		s.Pause()
+		m.losesKeys(s)
 	}
 	s.paused = !s.paused
 }
@@ -337,7 +349,7 @@ func (m *model) progress(t *rapid.T) {
 	}
 	m.pass(t)
 	s.settle(l, routing.Released(nil))
-	s.paused = true
+	m.pauses(s)
 	s.Pause()
 }
 
@@ -378,11 +390,13 @@ func (m *model) follow(e routing.Event) {
 	case routing.EventSubmitted:
 		require.Zero(m.t, s.lives, tell)
 		s.lives, s.state = 1, routing.StateWaiting
+		m.takesTurn(s)
 	case routing.EventLeased:
 		require.Equal(m.t, routing.StateWaiting, s.state, tell)
 		require.Equal(m.t, s.attempts+1, e.Attempt, tell)
 		require.True(m.t, s.deadline.IsZero() || e.Time.Before(s.deadline), "%s: started after its deadline", tell)
 		m.nothingMoreUrgent(s, tell)
+		m.keptTogether(s, e.Spoke, tell)
 		s.state, s.attempts, s.spoke, s.leasedAt = routing.StateLeased, e.Attempt, e.Spoke, e.Time
 	case routing.EventRetried:
 		require.Equal(m.t, routing.StateLeased, s.state, tell)
@@ -405,17 +419,19 @@ func (m *model) follow(e routing.Event) {
 		s.state = e.State
 		s.settlements++
 		require.Equal(m.t, s.lives, s.settlements, tell)
+		m.keyRests(s)
 	case routing.EventRequeued:
 		require.Equal(m.t, routing.StateQuarantined, s.state, tell)
 		s.state, s.errors, s.strikes = routing.StateWaiting, 0, 0
 		s.lives++
+		m.takesTurn(s)
 	}
 }
 
 // nothingMoreUrgent checks, when a task is leased, that no task of its type that was ready all along has a higher priority.
 func (m *model) nothingMoreUrgent(s *story, tell string) {
 	for _, other := range m.stories {
-		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0
+		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0 && !(m.keeps && other.key != "")
 		require.False(m.t, ready && other.kind == s.kind && other.priority > s.priority, tell)
 	}
 }
@@ -456,6 +472,10 @@ func (m *model) nothingIdle(t *rapid.T, joined map[string]*modelSpoke) {
 		if task.state != routing.StateWaiting || task.attempts > 0 {
 			continue
 		}
+		if m.keeps && task.key != "" {
+			m.keyIdle(t, id, task, joined)
+			continue
+		}
 		snapshot, _ := m.w.hub.Inspect(id)
 		for _, s := range joined {
 			if (s.kind == snapshot.Type || s.kind == "both") && !s.paused && len(s.leases()) < s.credits {
@@ -471,8 +491,10 @@ func (m *model) finish() {
 		m.w.startDriver()
 	}
 	for _, s := range m.spokes {
+		m.read()
 		s.Leave(nil)
 		s.left = true
+		m.losesKeys(s)
 	}
 	good := &modelSpoke{credits: 1, kind: "both"}
 	good.spoke = m.w.join("good", 1, 1, "double", "shout")
