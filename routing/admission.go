@@ -201,7 +201,7 @@ func (h *Hub) start(t *task, now int64) *Lease {
 func (h *Hub) freeFor(t *task) *Spoke {
 	l := t.lane
 	switch {
-	case h.stopped(l) || t.extra != nil && len(t.extra.inputs) > 0:
+	case h.stopped(l) || t.hasInputs():
 		return nil
 	case t.strand != nil && t.strand.head != t:
 		return nil

@@ -125,7 +125,7 @@ func (l *Lease) made() context.Context {
 // ends returns when the attempt must be over, and why; the cause is nil if there is no limit. The caller holds ctxMu.
 func (l *Lease) ends() (time.Time, error) {
 	deadline, expires := l.task.deadline, l.expires
-	if l.restedAt != 0 {
+	if l.extra != nil && l.extra.restedAt != 0 {
 		expires = 0
 	}
 	switch {
@@ -167,8 +167,8 @@ func (l *Lease) releaseContext() {
 	}
 	cancel := l.cancel
 	l.cancel, l.onRevoke = nil, nil
-	if l.timer != nil {
-		l.timer.Stop()
+	if l.extra != nil && l.extra.timer != nil {
+		l.extra.timer.Stop()
 	}
 	l.ctxMu.Unlock()
 	if cancel != nil {

@@ -7,13 +7,9 @@ type extra struct {
 	progress any      // reported last
 	watchers []*watcher
 
-	kinship
-
-	pin *seat // where it must run, or nowhere; nil is anywhere
-
-	inputs     []edge      // that it needs, as they were named
-	pending    int         // how many of them are not settled
-	dependants list[*edge] // those who wait for this one
+	pin     *seat // where it must run, or nowhere; nil is anywhere
+	kinship *kinship
+	fan     *fan
 }
 
 // more returns the task's extra, making it if there is none.
@@ -52,8 +48,13 @@ func (t *task) nextLife() *extra {
 	if t.extra == nil {
 		return nil
 	}
-	e := &extra{timeout: t.extra.timeout, backoff: t.extra.backoff, inputs: t.extra.inputs}
-	e.parentID, e.depth = t.extra.parentID, t.extra.depth
-	t.extra.inputs = nil // of the old life nobody asks for them any more
+	e := &extra{timeout: t.extra.timeout, backoff: t.extra.backoff}
+	if k := t.extra.kinship; k != nil {
+		e.kinship = &kinship{parentID: k.parentID, depth: k.depth}
+	}
+	if f := t.extra.fan; f != nil {
+		e.fan = &fan{inputs: f.inputs}
+		f.inputs = nil // of the old life nobody asks for them any more
+	}
 	return e
 }

@@ -248,8 +248,8 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 		Progress:  t.progress(),
 		Inputs:    t.inputIDs(),
 	}
-	if t.extra != nil {
-		s.Pending = t.extra.pending
+	if f := t.fan(); f != nil {
+		s.Pending = f.pending
 	}
 	if t.err != nil {
 		s.Err = t.err

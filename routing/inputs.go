@@ -61,6 +61,35 @@ func After(inputs ...Input) SubmitOption {
 	}
 }
 
+// fan is what a task has to do with the inputs of tasks. It is part of its extra.
+type fan struct {
+	inputs     []edge      // that it needs, as they were named
+	pending    int         // how many of them are not settled
+	dependants list[*edge] // those who wait for this one
+}
+
+// fan returns the task's fan, or nil.
+func (t *task) fan() *fan {
+	if t.extra == nil {
+		return nil
+	}
+	return t.extra.fan
+}
+
+// fanOut returns the task's fan, making it if there is none.
+func (t *task) fanOut() *fan {
+	e := t.more()
+	if e.fan == nil {
+		e.fan = &fan{}
+	}
+	return e.fan
+}
+
+func (t *task) hasInputs() bool {
+	f := t.fan()
+	return f != nil && len(f.inputs) > 0
+}
+
 // edge is one input of one task.
 type edge struct {
 	node[*edge]        // the input's list of those who wait for it
@@ -99,31 +128,31 @@ func (h *Hub) resolve(inputs []named, dependant *task) error {
 	if len(faults) > 0 {
 		return errors.Join(faults...)
 	}
-	dependant.more().inputs = edges
+	dependant.fanOut().inputs = edges
 	return nil
 }
 
 // awaitInputs lets an accepted task wait for the inputs that aren't settled yet. It is false if there is nothing to wait for.
 func (h *Hub) awaitInputs(t *task) (waits bool) {
-	e := t.extra
-	if e == nil || len(e.inputs) == 0 {
+	if !t.hasInputs() {
 		return false
 	}
+	f := t.extra.fan
 	t.place = blocked
 	h.books.Blocked++
-	for i := range e.inputs {
-		in := &e.inputs[i]
+	for i := range f.inputs {
+		in := &f.inputs[i]
 		switch {
 		case !in.input.state.Settled():
-			in.input.more().dependants.pushBack(in)
+			in.input.fanOut().dependants.pushBack(in)
 			in.linked = true
-			e.pending++
+			f.pending++
 		case in.input.state != StateDone:
 			h.doom(doomed{task: t, input: in.input})
 			return true
 		}
 	}
-	if e.pending == 0 {
+	if f.pending == 0 {
 		h.takeOut(t)
 		return false
 	}
@@ -134,26 +163,31 @@ func (h *Hub) awaitInputs(t *task) (waits bool) {
 // letGo takes a task that waits for inputs out of their lists.
 func (h *Hub) letGo(t *task) {
 	h.books.Blocked--
-	for i := range t.extra.inputs {
-		if in := &t.extra.inputs[i]; in.linked {
-			in.input.extra.dependants.remove(in)
+	f := t.extra.fan
+	for i := range f.inputs {
+		if in := &f.inputs[i]; in.linked {
+			in.input.extra.fan.dependants.remove(in)
 			in.linked = false
 		}
 	}
-	t.extra.pending = 0
+	f.pending = 0
 }
 
 // tellDependants lets go on, or fail, who waited for a task that is settled now.
 func (h *Hub) tellDependants(t *task) {
-	for in := t.extra.dependants.head; in != nil; in = t.extra.dependants.head {
-		t.extra.dependants.remove(in)
+	f := t.fan()
+	if f == nil {
+		return
+	}
+	for in := f.dependants.head; in != nil; in = f.dependants.head {
+		f.dependants.remove(in)
 		in.linked = false
 		d := in.dependant
-		d.extra.pending--
+		d.extra.fan.pending--
 		switch {
 		case t.state != StateDone:
 			h.doom(doomed{task: d, input: t})
-		case d.extra.pending == 0:
+		case d.extra.fan.pending == 0:
 			h.takeOut(d)
 			h.enqueue(d, false)
 		}
@@ -162,21 +196,21 @@ func (h *Hub) tellDependants(t *task) {
 
 // forgetInputs lets go of the records of a settled task's inputs, or each would keep all that were ever before it.
 func (t *task) forgetInputs() {
-	if t.extra == nil {
+	if !t.hasInputs() {
 		return
 	}
-	for i := range t.extra.inputs {
-		t.extra.inputs[i].input = nil
+	for i := range t.extra.fan.inputs {
+		t.extra.fan.inputs[i].input = nil
 	}
 }
 
 func (t *task) inputIDs() []string {
-	if t.extra == nil || len(t.extra.inputs) == 0 {
+	if !t.hasInputs() {
 		return nil
 	}
-	ids := make([]string, len(t.extra.inputs))
+	ids := make([]string, len(t.extra.fan.inputs))
 	for i := range ids {
-		ids[i] = t.extra.inputs[i].id
+		ids[i] = t.extra.fan.inputs[i].id
 	}
 	return ids
 }
@@ -215,11 +249,11 @@ func (t Type[In, Out]) Input(ctx context.Context) (Out, error) {
 func (h *Hub) inputsOf(t *task, typeName string) (inputs []*task) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if t.extra == nil {
+	if !t.hasInputs() {
 		return nil
 	}
-	for i := range t.extra.inputs {
-		if in := t.extra.inputs[i].input; in != nil && in.lane.name == typeName {
+	for i := range t.extra.fan.inputs {
+		if in := t.extra.fan.inputs[i].input; in != nil && in.lane.name == typeName {
 			inputs = append(inputs, in)
 		}
 	}

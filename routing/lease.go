@@ -16,20 +16,32 @@ type Lease struct {
 	attempt int
 	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none; written under the hub's mutex and ctxMu
 
-	node[*Lease]      // leases of the spoke; guarded by the hub's mutex
-	returned     bool // the spoke has settled it; guarded by the hub's mutex
-	waits        int  // goroutines of the handler that await something; guarded by the hub's mutex
-
-	named map[string]int // subtasks of the attempt by derived id; guarded by the hub's mutex
+	node[*Lease]       // leases of the spoke; guarded by the hub's mutex
+	returned     bool  // the spoke has settled it; guarded by the hub's mutex
+	waits        int32 // goroutines of the handler that await something; guarded by the hub's mutex
 
 	parent   context.Context // of the attempt's; set before anybody has that
 	ctxMu    sync.Mutex      // guards the rest; not held while calling onRevoke, or cancel once the context is known
 	ctx      context.Context // behind the attempt's, once it was needed
 	cancel   func(cause error)
 	onRevoke func(*Lease)
-	gone     error       // the lease was revoked, or returned
-	timer    *time.Timer // of the time limit
-	restedAt int64       // since when that stands still; 0 if it doesn't
+	gone     error // the lease was revoked, or returned
+	extra    *leaseExtra
+}
+
+// leaseExtra is what most leases do without. It is guarded by ctxMu.
+type leaseExtra struct {
+	timer    *time.Timer    // of the time limit, if its context was made
+	restedAt int64          // since when that stands still, on the hub's clock; 0 if it doesn't
+	named    map[string]int // subtasks of the attempt, by derived id
+}
+
+// more returns the lease's extra, making it if there is none. The caller holds ctxMu.
+func (l *Lease) more() *leaseExtra {
+	if l.extra == nil {
+		l.extra = &leaseExtra{}
+	}
+	return l.extra
 }
 
 func (l *Lease) links() *node[*Lease] { return &l.node }

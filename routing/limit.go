@@ -47,11 +47,11 @@ func (l *Lease) limit(ctx context.Context, end func(error)) (context.Context, fu
 		end(cause)
 		limited.close()
 	}
-	left := l.left()
-	if l.restedAt != 0 {
+	left, e := l.left(), l.more()
+	if e.restedAt != 0 {
 		left = forever
 	}
-	l.timer = time.AfterFunc(left, func() { endLimited(ErrAttemptTimeout) })
+	e.timer = time.AfterFunc(left, func() { endLimited(ErrAttemptTimeout) })
 	return limited, endLimited
 }
 

@@ -93,9 +93,10 @@ func (l *Lease) overtime(now int64) bool { return l.expires != 0 && l.waits == 0
 func (l *Lease) pauseClock(now int64) {
 	l.ctxMu.Lock()
 	defer l.ctxMu.Unlock()
-	l.restedAt = now
-	if l.timer != nil {
-		l.timer.Stop()
+	e := l.more()
+	e.restedAt = now
+	if e.timer != nil {
+		e.timer.Stop()
 	}
 }
 
@@ -103,11 +104,12 @@ func (l *Lease) pauseClock(now int64) {
 func (l *Lease) resumeClock(now int64) {
 	l.ctxMu.Lock()
 	defer l.ctxMu.Unlock()
+	e := l.extra
 	if l.expires != 0 {
-		l.expires += now - l.restedAt
+		l.expires += now - e.restedAt
 	}
-	l.restedAt = 0
-	if l.timer != nil && l.gone == nil {
-		l.timer.Reset(time.Duration(l.expires - now))
+	e.restedAt = 0
+	if e.timer != nil && l.gone == nil {
+		e.timer.Reset(time.Duration(l.expires - now))
 	}
 }

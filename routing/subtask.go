@@ -55,26 +55,45 @@ type kinship struct {
 
 func (k *kinship) links() *node[*kinship] { return &k.siblings }
 
+// kinship returns the task's, or nil.
+func (t *task) kinship() *kinship {
+	if t.extra == nil {
+		return nil
+	}
+	return t.extra.kinship
+}
+
 // kin returns the task's kinship, making it if there is none.
 func (t *task) kin() *kinship {
-	k := &t.more().kinship
-	k.task = t
-	return k
+	e := t.more()
+	if e.kinship == nil {
+		e.kinship = &kinship{}
+	}
+	e.kinship.task = t
+	return e.kinship
 }
 
 // parent returns the task that submitted it, or nil.
 func (t *task) parent() *task {
-	if t.extra == nil {
-		return nil
+	if k := t.kinship(); k != nil {
+		return k.parent
 	}
-	return t.extra.parent
+	return nil
 }
 
 func (t *task) parentID() string {
-	if t.extra == nil {
-		return ""
+	if k := t.kinship(); k != nil {
+		return k.parentID
 	}
-	return t.extra.parentID
+	return ""
+}
+
+// depth returns how many tasks it is below.
+func (t *task) depth() int {
+	if k := t.kinship(); k != nil {
+		return k.depth
+	}
+	return 0
 }
 
 // beSubtask makes a submission by the handler of a lease that of a subtask.
@@ -109,7 +128,7 @@ func (l *Lease) inherit(s *submission) error {
 	if p.lease != l {
 		return ErrParentEnded
 	}
-	if p.extra != nil && p.extra.depth >= maxDepth {
+	if p.depth() >= maxDepth {
 		return ErrTooDeep
 	}
 	s.parent = l
@@ -128,23 +147,23 @@ func (h *Hub) bear(t, parent *task) error {
 		return ErrParentEnded
 	}
 	k := t.kin()
-	k.parent, k.parentID, k.depth = parent, h.index.id(parent), 1
-	if parent.extra != nil {
-		k.depth += parent.extra.depth
-	}
+	k.parent, k.parentID, k.depth = parent, h.index.id(parent), parent.depth()+1
 	return nil
 }
 
 // joinFamily enters an accepted task among its parent's.
 func (t *task) joinFamily() {
 	if parent := t.parent(); parent != nil {
-		parent.kin().subtasks.pushBack(&t.extra.kinship)
+		parent.kin().subtasks.pushBack(t.extra.kinship)
 	}
 }
 
 // leaveFamily ends what a task that was settled has to do with others.
 func (h *Hub) leaveFamily(t *task, now int64) {
-	k := &t.extra.kinship
+	k := t.kinship()
+	if k == nil {
+		return
+	}
 	for _, w := range slices.Clone(k.submitted) {
 		h.leaveLine(w)
 		h.answer(w, nil, ErrParentEnded)
@@ -161,7 +180,7 @@ func (h *Hub) leaveFamily(t *task, now int64) {
 	if parent == nil {
 		return
 	}
-	parent.extra.subtasks.remove(k)
+	parent.extra.kinship.subtasks.remove(k)
 	k.parent = nil
 	h.letInSubtask(parent, now)
 }
@@ -181,20 +200,20 @@ func parentCause(t *task) error {
 // mayExceed reports whether the task is accepted though there is no place for it.
 func (t *task) mayExceed() bool {
 	parent := t.parent()
-	return parent != nil && (parent.extra == nil || parent.extra.subtasks.size == 0)
+	return parent != nil && (parent.kinship() == nil || parent.extra.kinship.subtasks.size == 0)
 }
 
 // leaveParent takes a waiter off the list of its parent.
 func (w *waiter) leaveParent() {
 	if parent := w.task.parent(); parent != nil {
-		k := &parent.extra.kinship
+		k := parent.extra.kinship
 		k.submitted = slices.DeleteFunc(k.submitted, func(other *waiter) bool { return other == w })
 	}
 }
 
 // letInSubtask lets a subtask that waits for a place in without one, if its parent has no other.
 func (h *Hub) letInSubtask(parent *task, now int64) {
-	for k := &parent.extra.kinship; k.subtasks.size == 0 && len(k.submitted) > 0; {
+	for k := parent.extra.kinship; k.subtasks.size == 0 && len(k.submitted) > 0; {
 		w := k.submitted[0]
 		if h.turnedAway(w, now) {
 			continue
@@ -217,13 +236,14 @@ func (h *Hub) spent(id string) bool {
 
 // subtaskID returns the next id for a subtask of the lease's task that is derived from base: it has another for each of several equal ones.
 func (l *Lease) subtaskID(base string) string {
-	l.hub.mu.Lock()
-	defer l.hub.mu.Unlock()
-	if l.named == nil {
-		l.named = make(map[string]int)
+	l.ctxMu.Lock()
+	defer l.ctxMu.Unlock()
+	e := l.more()
+	if e.named == nil {
+		e.named = make(map[string]int)
 	}
-	l.named[base]++
-	if n := l.named[base]; n > 1 {
+	e.named[base]++
+	if n := e.named[base]; n > 1 {
 		return base + "~" + strconv.Itoa(n)
 	}
 	return base
