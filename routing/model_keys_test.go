@@ -85,10 +85,23 @@ func (m *model) losesKeys(s *modelSpoke) {
 	}
 }
 
+// kept says whether the balancer keeps the task in order with others of its key.
+func (m *model) kept(s *story) bool { return m.keeps && s.key != "" && !s.loose }
+
+// heldAbove says whether a subtask has its key in common with a task above it.
+func (m *model) heldAbove(parent, kind, key string) bool {
+	for above := m.stories[parent]; above != nil; above = m.stories[above.parent] {
+		if key != "" && above.strand() == [2]string{kind, key} && !above.loose {
+			return true
+		}
+	}
+	return false
+}
+
 // first says whether all tasks of its key that came before it are settled.
 func (m *model) first(s *story) bool {
 	for _, other := range m.stories {
-		if other.strand() == s.strand() && other.lives > 0 && !other.state.Settled() && other.turn < s.turn {
+		if m.kept(other) && other.strand() == s.strand() && other.lives > 0 && !other.state.Settled() && other.turn < s.turn {
 			return false
 		}
 	}
@@ -97,7 +110,7 @@ func (m *model) first(s *story) bool {
 
 // keptTogether checks that a task is leased when it is its turn, and where those before it were.
 func (m *model) keptTogether(s *story, to routing.SpokeID, tell string) {
-	if !m.keeps || s.key == "" {
+	if !m.kept(s) {
 		return
 	}
 	require.True(m.t, m.first(s), "%s: out of order", tell)
@@ -110,7 +123,7 @@ func (m *model) keptTogether(s *story, to routing.SpokeID, tell string) {
 // keyRests forgets the owner of a key that has no unsettled task any more.
 func (m *model) keyRests(s *story) {
 	for _, other := range m.stories {
-		if other.strand() == s.strand() && other.lives > 0 && !other.state.Settled() {
+		if m.kept(other) && other.strand() == s.strand() && other.lives > 0 && !other.state.Settled() {
 			return
 		}
 	}
@@ -121,9 +134,9 @@ func (m *model) keyRests(s *story) {
 func (m *model) keyIdle(t *rapid.T, id string, task *story, joined map[string]*modelSpoke) {
 	able, busy := 0, false
 	for _, s := range joined {
-		if (s.kind == task.kind || s.kind == "both") && !s.paused {
+		if (s.kind == task.kind || s.kind == "both") && !s.paused && !m.shelved[s.ID().Path] {
 			able++
-			busy = busy || len(s.leases()) >= s.credits
+			busy = busy || m.active(s) >= s.credits
 		}
 	}
 	if able > 0 && !busy && m.first(task) {

@@ -18,14 +18,15 @@ func (st *strand) size() int             { return 1 + st.behind.size }
 
 // thread enters a task in the strand of its key, if the balancer keeps keys together. It does nothing if the task is in it.
 func (h *Hub) thread(t *task) {
-	if h.placer == nil || t.key == "" || t.strand != nil || t.pin() != nil {
+	if h.placer == nil || t.key == "" || t.strand != nil || t.loose || t.pin() != nil {
 		return
 	}
 	l := t.lane
 	st := l.strands[t.key]
 	for a := t.parent(); a != nil; a = a.parent() {
 		if st != nil && a.strand == st {
-			return // what it would wait for waits for it
+			t.loose = true // what it would wait for waits for it
+			return
 		}
 	}
 	l.threaded++

@@ -123,8 +123,9 @@ func (s *submission) end() time.Time {
 // inherit gives a submission what a subtask has of its parent.
 func (l *Lease) inherit(s *submission) error {
 	l.hub.mu.Lock()
-	defer l.hub.mu.Unlock()
+	defer l.hub.unlock()
 	p := l.task
+	l.hub.expireIfDue(p, l.hub.clock.now())
 	if p.lease != l {
 		return ErrParentEnded
 	}

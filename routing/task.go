@@ -147,6 +147,7 @@ type task struct {
 	place       place
 	level       uint8       // of its lane's queue
 	over        atomic.Bool // it is settled; out and err can be read without the lock
+	loose       bool        // not in the strand of its key: a task above it is
 }
 
 func (t *task) links() *node[*task]     { return &t.node }
