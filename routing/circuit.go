@@ -103,7 +103,7 @@ func (h *Hub) SetCircuit(name string, c Circuit) error {
 	defer h.release(0) // callbacks don't hold up who watches the outside
 	at := h.circuit(name)
 	at.now, at.since, at.leases = c, h.picks, 0
-	h.review(at)
+	h.adjust(at)
 	h.forgetCircuit(at)
 	return nil
 }
@@ -194,13 +194,13 @@ func (h *Hub) countProbe(l *Lease, by int) {
 	for _, c := range l.spoke.circuits {
 		if c.now.State == CircuitProbing && l.number > c.since {
 			c.leases += by
-			h.review(c)
+			h.adjust(c)
 		}
 	}
 }
 
-// review takes the spokes behind a circuit out of rotation, or puts them back.
-func (h *Hub) review(c *circuit) {
+// adjust takes the spokes behind a circuit out of rotation, or puts them back.
+func (h *Hub) adjust(c *circuit) {
 	shut := c.now.State == CircuitOpen || c.now.State == CircuitProbing && c.leases >= c.now.Probes
 	if shut == c.shut {
 		return
