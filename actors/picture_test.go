@@ -188,3 +188,22 @@ func TestARunningTreeIsThePlannedOne(t *testing.T) {
 		require.Contains(t, write(t, tree.Snapshot().WriteText), "└─ fragile              running  actor; 1 restart; 1 failure\n")
 	})
 }
+
+func ExampleDescribe() {
+	picture, err := actors.Describe(actors.Supervisor{
+		ID:       "root",
+		Strategy: strategies.OneForOne(strategies.MaxRestarts(10, time.Minute)),
+		Children: []actors.Child{
+			actors.Breaker{ID: "llm"},
+			actors.Pool(3, actors.Agent("shouter", shoutType, echo)),
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	_ = picture.WriteText(os.Stdout)
+	// Output:
+	// root                      one_for_one, 10 restarts in 1m
+	// ├─ llm                    breaker
+	// └─ shouter-1 … shouter-3  agent of shout
+}

@@ -141,7 +141,7 @@ func points(m metricdata.Metrics) (lines []string) {
 	add := func(set attribute.Set, n any) {
 		var words []string
 		for _, kv := range set.ToSlice() {
-			words = append(words, strings.TrimPrefix(string(kv.Key), "mistersmith.")+"="+kv.Value.Emit())
+			words = append(words, strings.TrimPrefix(string(kv.Key), "mistersmith.")+"="+kv.Value.String())
 		}
 		lines = append(lines, strings.Join(words, " ")+": "+fmt.Sprint(n))
 	}

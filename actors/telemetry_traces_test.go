@@ -48,7 +48,7 @@ func drawn(spans tracetest.SpanStubs, keys ...string) string {
 			for _, key := range keys {
 				for _, kv := range s.Attributes {
 					if string(kv.Key) == "mistersmith."+key {
-						b.WriteString(" " + kv.Value.Emit())
+						b.WriteString(" " + kv.Value.String())
 					}
 				}
 			}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/lmittmann/tint"
-	"golang.org/x/term"
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
@@ -22,8 +21,14 @@ import (
 // console is the face of a run: results to stdout, the log to stderr.
 type console struct {
 	out    io.Writer
+	log    io.Writer
 	json   bool
+	colour bool // of what goes to log
+	ascii  bool
 	logger *slog.Logger
+	live   *live // nil without a view
+
+	interrupts chan os.Signal // that are to be heard of
 
 	mu sync.Mutex // guards out: events come from several goroutines
 }
@@ -31,22 +36,28 @@ type console struct {
 // progressEvery is how often a run says how far it is.
 const progressEvery = 2 * time.Second
 
-func newConsole(out, log io.Writer, asJSON bool) *console {
-	return &console{out: out, json: asJSON, logger: newLogger(log, os.Getenv)}
-}
-
-// newLogger logs in colour on a terminal, unless NO_COLOR says no, and plainly elsewhere.
-func newLogger(w io.Writer, getenv func(string) string) *slog.Logger {
-	colour := false
-	if f, ok := w.(*os.File); ok {
-		colour = term.IsTerminal(int(f.Fd())) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
+func newConsole(out, log io.Writer, cfg config, getenv func(string) string) *console {
+	c := &console{out: out, log: log, json: cfg.json, colour: wantsColour(cfg, log, getenv), ascii: cfg.ascii, interrupts: make(chan os.Signal, 2)}
+	level := slog.LevelInfo
+	if cfg.quiet {
+		level = slog.LevelError
 	}
-	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: slog.LevelInfo, TimeFormat: "15:04:05.000", NoColor: !colour}))
+	handler := slog.Handler(tint.NewTextHandler(log, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !c.colour}))
+	if canDraw(cfg, out, log, getenv) {
+		c.live = &live{began: time.Now()}
+		handler = instead{handler, c.live}
+	}
+	c.logger = slog.New(handler)
+	return c
 }
 
 func (c *console) begin(cfg config, in *source.Input) {
 	if in.Note != "" {
 		c.logger.Warn(in.Note)
+	}
+	if c.live != nil {
+		c.live.title = title(cfg, in.Name)
+		return
 	}
 	c.logger.Info("auditing", "input", in.Name, "files", len(in.Files), "bytes", in.Bytes(), "seed", cfg.seed, "chaos", cfg.chaos.String())
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ type config struct {
 	model   string
 	key     string
 	ascii   bool
+	plain   bool
+	quiet   bool
+	colour  string // auto, always or never
 	tell    telemetry.Config
 }
 
@@ -84,6 +88,10 @@ func runFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "timeout", Value: defaultTimeout, Usage: "give up after this time, 0 for never"},
 		&cli.StringFlag{Name: "llm", Usage: "`URL` of an OpenAI-compatible endpoint; its key in " + keyVariable, DefaultText: "embedded"},
 		&cli.StringFlag{Name: "model", Usage: "name of the model at that endpoint"},
+		&cli.BoolFlag{Name: "plain", Usage: "lines of text on a terminal too, instead of the live view"},
+		&cli.BoolFlag{Name: "quiet", Usage: "nothing but the results"},
+		&cli.StringFlag{Name: "color", Value: "auto", Usage: "auto, always or never"},
+		asciiFlag(),
 		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus metrics while it runs, at `ADDR`, such as :9464; loopback only"},
 		&cli.StringFlag{Name: "otlp", Usage: "send metrics and traces to the OTLP collector at `URL`, such as http://127.0.0.1:4318"},
 	)...)
@@ -113,6 +121,7 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	cfg := config{
 		input: c.String("input"), seed: c.Uint64("seed"), workers: c.Int("workers"), out: c.String("out"), json: c.Bool("json"),
 		timeout: c.Duration("timeout"), llm: c.String("llm"), model: c.String("model"), key: getenv(keyVariable),
+		plain: c.Bool("plain"), quiet: c.Bool("quiet"), colour: c.String("color"),
 		tell:  telemetry.Config{Metrics: c.String("metrics"), OTLP: c.String("otlp")},
 		ascii: c.Bool("ascii") || !c.IsSet("ascii") && !speaksUTF8(getenv),
 	}
@@ -138,6 +147,9 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 		if _, err := model.Endpoint(cfg.llm); err != nil {
 			fault("--llm: %w", err)
 		}
+	}
+	if !slices.Contains([]string{"", "auto", "always", "never"}, cfg.colour) {
+		fault("--color is %q, must be auto, always or never", cfg.colour)
 	}
 	if err := cfg.tell.Validate(); err != nil {
 		faults = append(faults, err)

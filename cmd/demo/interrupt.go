@@ -17,11 +17,11 @@ func interrupts(c *console, timeout time.Duration) (stop context.Context, releas
 	var timer *time.Timer
 	if timeout > 0 {
 		timer = time.AfterFunc(timeout, func() {
-			c.logger.Warn("out of time: finishing what agents are working on", "timeout", timeout)
+			c.notice("out of time: finishing what agents are working on", "timeout", timeout)
 			cancel(errOutOfTime)
 		})
 	}
-	signals := make(chan os.Signal, 2)
+	signals := c.interrupts
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() {
@@ -29,9 +29,10 @@ func interrupts(c *console, timeout time.Duration) (stop context.Context, releas
 			select {
 			case <-signals:
 				if n > 1 {
+					c.leave()
 					os.Exit(summary.ExitInterrupted)
 				}
-				c.logger.Warn("interrupted: finishing what agents are working on; interrupt again to leave at once")
+				c.notice("interrupted: finishing what agents are working on; interrupt again to leave at once")
 				cancel(errInterrupted)
 			case <-done:
 				return
@@ -44,5 +45,13 @@ func interrupts(c *console, timeout time.Duration) (stop context.Context, releas
 		if timer != nil {
 			timer.Stop()
 		}
+	}
+}
+
+// interrupt is an interrupt that didn't come as a signal.
+func (c *console) interrupt() {
+	select {
+	case c.interrupts <- os.Interrupt:
+	default: // two are waiting already
 	}
 }

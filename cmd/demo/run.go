@@ -54,7 +54,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	if cfg.out, err = outputFolder(cfg.out); err != nil {
 		return err
 	}
-	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg.json)
+	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg, os.Getenv)
 	cfg.tell.Logger = console.logger
 	tell, err := telemetry.Open(ctx, cfg.tell)
 	if err != nil {
@@ -125,7 +125,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 
 	j := &job{tree: tree, stop: stop}
 	cut := context.AfterFunc(stop, func() { cutShort(j, context.Cause(stop)) })
-	progress := console.progress(tree.Hub(), 3*len(in.Files)+len(drills.All()))
+	progress := console.follow(tree, 3*len(in.Files)+len(drills.All()))
 	j.run(in, drills)
 	progress()
 	cut()
