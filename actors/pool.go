@@ -101,6 +101,7 @@ func (r *resize) respec(ctx context.Context) error {
 	}
 	c := compiler{policy: r.sup.policyFor, auto: old.supervisor.AutoShutdown}
 	pool{r.size, p.agent}.compile(&c, r.path)
+	c.resolveGuards(r.tree)
 	for _, s := range c.out {
 		others := slices.Concat(inner.children[:first], inner.children[first+p.size:])
 		if slices.ContainsFunc(others, func(o *nodeSpec) bool { return o.id == s.id }) {
@@ -117,7 +118,7 @@ func (r *resize) respec(ctx context.Context) error {
 	inner.Children[at] = pool{r.size, p.agent}
 
 	config := inner.machine()
-	config.Data = &fresh
+	config.Data = resized{&fresh, c.out[kept:]}
 	_, err := r.tree.ask(ctx, r.sup, supervise.Call{Op: supervise.OpReconfigure, Config: config})
 	return err
 }

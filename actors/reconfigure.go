@@ -78,10 +78,26 @@ func (n *node) childNodes() map[string]*node {
 	return nodes
 }
 
+// resized is a supervisor's spec in which only a pool's size is new.
+type resized struct {
+	*nodeSpec
+	added []*nodeSpec // members of the pool
+}
+
 // reconfigured puts the nodes in order after the state machine.
-func (s *supervisor) reconfigured(fresh *nodeSpec) {
+func (s *supervisor) reconfigured(data any) {
 	n := s.in.node
-	fresh.date(n.tree.versions.Add(1))
+	version := n.tree.versions.Add(1)
+	fresh, _ := data.(*nodeSpec)
+	if r, ok := data.(resized); ok {
+		fresh = r.nodeSpec
+		fresh.version = version
+		for _, member := range r.added {
+			member.date(version)
+		}
+	} else {
+		fresh.date(version)
+	}
 	s.spec = fresh.supervisor
 	n.specs.Store(fresh)
 	n.install(fresh.supervisor.children)

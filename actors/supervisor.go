@@ -313,7 +313,7 @@ func (s *supervisor) carryOut(a supervise.Action) {
 			}
 		})
 	case supervise.Reconfigured:
-		s.unlessFenced(func(*node) { s.reconfigured(a.Data.(*nodeSpec)) })
+		s.unlessFenced(func(*node) { s.reconfigured(a.Data) })
 	case supervise.Reply:
 		s.annotate(&a.Answer.Child)
 		for i := range a.Answer.Children {
