@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -26,6 +27,9 @@ const (
 
 // story is a task's life as told by the events.
 type story struct {
+	key             string
+	turn            int  // among those of its key
+	loose           bool // a task above it has its key
 	state           routing.State
 	attempts        int
 	errors, strikes int
@@ -68,6 +72,7 @@ type returned struct {
 }
 
 type model struct {
+	keyed
 	t        *rapid.T
 	w        *world
 	seen     int
@@ -95,11 +100,12 @@ func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		system := quietSystem()
 		rapid.Check(bubbleTB{t}, func(rt *rapid.T) {
-			m := &model{t: rt, stories: make(map[string]*story), lastOf: make(map[string]uint64), stopped: make(map[string]bool),
+			m := &model{t: rt, keyed: newKeyed(), stories: make(map[string]*story), lastOf: make(map[string]uint64), stopped: make(map[string]bool),
 				shelved: make(map[string]bool), awaits: make(map[*routing.Lease]*awaiting)}
 			results := rapid.SampledFrom([]int{-1, 3, 1000}).Draw(rt, "results")
 			m.forgets = results < 1000
-			balancer := rapid.SampledFrom([]routing.Balancer{routing.LeastLoaded(), routing.RoundRobin(), wild{rt}}).Draw(rt, "balancer")
+			balancer := modelBalancers[rapid.SampledFrom(slices.Sorted(maps.Keys(modelBalancers))).Draw(rt, "balancer")]()
+			_, m.keeps = balancer.(routing.Placer)
 			m.w = newWorld(rt, system, routing.Options{
 				Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
 				AttemptTimeout: modelTimeout, Results: results,
@@ -135,9 +141,9 @@ func seldom(step func(*rapid.T)) func(*rapid.T) {
 }
 
 // wild is a balancer that often does what it must not.
-type wild struct{ t *rapid.T }
+type wild struct{}
 
-func (w wild) Pick(_ routing.TaskInfo, free routing.Candidates) int {
+func (wild) Pick(_ routing.TaskInfo, free routing.Candidates) int {
 	if free.Len() < 2 {
 		panic("asked without a choice")
 	}
@@ -289,6 +295,11 @@ func (m *model) pausePath(t *rapid.T) {
 		return
 	}
 	m.shelved[path] = true
+	for _, s := range m.spokes {
+		if s.ID().Path == path {
+			m.losesKeys(s)
+		}
+	}
 }
 
 // drain looks whether a spoke has anything left to do.
@@ -297,7 +308,7 @@ func (m *model) drain(t *rapid.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	err := s.Drain(ctx)
-	s.paused = true
+	m.pauses(s)
 	require.Equal(t, s.left || len(s.leases()) == 0, err == nil, "%v", err)
 }
 
@@ -310,7 +321,8 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 		options = append(options, routing.Deadline(deadline))
 	}
 	priority := rapid.SampledFrom([]int{0, 0, 0, 1, -4, 4}).Draw(t, "priority")
-	options = append(options, routing.Priority(priority))
+	key := rapid.SampledFrom([]string{"", "", "k", "l", "m"}).Draw(t, "key")
+	options = append(options, routing.Priority(priority), routing.Key(key))
 	var inputs []string
 	if len(m.order) > 0 && rapid.IntRange(0, 3).Draw(t, "inputs?") == 0 {
 		inputs = rapid.SliceOfNDistinct(rapid.SampledFrom(m.order), 1, min(3, len(m.order)), rapid.ID[string]).Draw(t, "inputs")
@@ -353,7 +365,7 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 		}
 	}
 	require.NotContains(t, m.stories, handle.ID())
-	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, inputs: inputs, parent: parent, handle: handle}
+	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, loose: m.heldAbove(parent, kind, key), inputs: inputs, parent: parent, handle: handle}
 	m.order = append(m.order, handle.ID())
 }
 
@@ -406,7 +418,7 @@ func (m *model) settleWith(t *rapid.T, outcomes ...routing.Outcome) *modelSpoke 
 		m.unchanged(t, lease.ID(), before, remembered)
 	}
 	if outcome.Kind() == routing.OutcomeCrashed || outcome.Kind() == routing.OutcomeHung || released && accepted {
-		s.paused = true
+		m.pauses(s)
 	}
 	return s
 }
@@ -463,7 +475,10 @@ func (m *model) join(t *rapid.T) {
 		types = []string{"double", "shout"}
 	}
 	for _, s := range m.spokes {
-		s.left = s.left || s.ID().Path == path
+		if s.ID().Path == path {
+			s.left = true
+			m.losesKeys(s)
+		}
 	}
 	m.lastOf[path]++
 	credits := rapid.IntRange(1, 3).Draw(t, "credits")
@@ -476,6 +491,7 @@ func (m *model) leave(t *rapid.T) {
 	s := m.spoke(t)
 	s.Leave(errBroken)
 	s.left = true
+	m.losesKeys(s)
 }
 
 func (m *model) pause(t *rapid.T) {
@@ -484,6 +500,7 @@ func (m *model) pause(t *rapid.T) {
 		s.Resume()
 	} else {
 		s.Pause()
+		m.losesKeys(s)
 	}
 	s.paused = !s.paused
 }
@@ -555,7 +572,7 @@ func (m *model) progress(t *rapid.T) {
 	}
 	m.pass(t)
 	s.settle(l, routing.Released(nil))
-	s.paused = true
+	m.pauses(s)
 	s.Pause()
 }
 
@@ -596,6 +613,7 @@ func (m *model) follow(e routing.Event) {
 	case routing.EventSubmitted:
 		require.Zero(m.t, s.lives, tell)
 		s.lives, s.state = 1, routing.StateWaiting
+		m.takesTurn(s)
 	case routing.EventLeased:
 		require.Equal(m.t, routing.StateWaiting, s.state, tell)
 		require.Equal(m.t, s.attempts+1, e.Attempt, tell)
@@ -605,6 +623,7 @@ func (m *model) follow(e routing.Event) {
 		}
 		require.True(m.t, s.deadline.IsZero() || e.Time.Before(s.deadline), "%s: started after its deadline", tell)
 		m.nothingMoreUrgent(s, tell)
+		m.keptTogether(s, e.Spoke, tell)
 		s.state, s.attempts, s.spoke, s.leasedAt = routing.StateLeased, e.Attempt, e.Spoke, e.Time
 	case routing.EventRetried:
 		require.Equal(m.t, routing.StateLeased, s.state, tell)
@@ -638,17 +657,19 @@ func (m *model) follow(e routing.Event) {
 		s.state = e.State
 		s.settlements++
 		require.Equal(m.t, s.lives, s.settlements, tell)
+		m.keyRests(s)
 	case routing.EventRequeued:
 		require.Equal(m.t, routing.StateQuarantined, s.state, tell)
 		s.state, s.errors, s.strikes = routing.StateWaiting, 0, 0
 		s.lives++
+		m.takesTurn(s)
 	}
 }
 
 // nothingMoreUrgent checks, when a task is leased, that no task of its type that was ready all along has a higher priority.
 func (m *model) nothingMoreUrgent(s *story, tell string) {
 	for _, other := range m.stories {
-		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0 && !m.blocked(other)
+		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0 && !m.blocked(other) && !m.kept(other)
 		require.False(m.t, ready && other.kind == s.kind && other.priority > s.priority, tell)
 	}
 }
@@ -729,6 +750,10 @@ func (m *model) nothingIdle(t *rapid.T, joined map[string]*modelSpoke) {
 		if task.state != routing.StateWaiting || task.attempts > 0 || m.blocked(task) || m.paused || m.stopped[task.kind] {
 			continue
 		}
+		if m.kept(task) {
+			m.keyIdle(t, id, task, joined)
+			continue
+		}
 		snapshot, _ := m.w.hub.Inspect(id)
 		for _, s := range joined {
 			if (s.kind == snapshot.Type || s.kind == "both") && !s.paused && !m.shelved[s.ID().Path] && m.active(s) < s.credits {
@@ -751,8 +776,10 @@ func (m *model) finish() {
 	}
 	clear(m.stopped)
 	for _, s := range m.spokes {
+		m.read()
 		s.Leave(nil)
 		s.left = true
+		m.losesKeys(s)
 	}
 	good := &modelSpoke{credits: 1, kind: "both"}
 	good.spoke = m.w.join("good", 1, 1, "double", "shout")

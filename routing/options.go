@@ -88,6 +88,9 @@ func (o Options) faults() error {
 	if o.AttemptTimeout < 0 {
 		faults = append(faults, fmt.Errorf("field Options.AttemptTimeout is %v: it must not be negative", o.AttemptTimeout))
 	}
+	if b, ok := o.Balancer.(interface{ fault() error }); ok && b.fault() != nil {
+		faults = append(faults, fmt.Errorf("field Options.Balancer: %w", b.fault()))
+	}
 	if err := o.RetryBackoff.faults(); err != nil {
 		faults = append(faults, fmt.Errorf("field Options.RetryBackoff: %w", err))
 	}

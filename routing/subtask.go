@@ -102,6 +102,9 @@ func (h *Hub) beSubtask(s *submission, lease *Lease, typeName string, in any) er
 		return err
 	}
 	base, ok := deriveID(lease.ID(), typeName, s.key, in)
+	if s.pin.Path != "" {
+		base = partID(base, s.pin)
+	}
 	for ok {
 		s.id = lease.subtaskID(base)
 		ok = h.spent(s.id)
