@@ -28,7 +28,7 @@ var ErrSpokeGone = errors.New("the spoke has left")
 // crashes or hangs its agent isn't tried again. The options are those of each part; with [ID] the id of a part is that id and the path of
 // its spoke, and a broadcast with the same id has the same parts. In a handler, parts are subtasks.
 //
-// When ctx ends first, the parts that are unsettled are cancelled with its cause.
+// When ctx ends first, the parts that are unsettled are cancelled with its cause, but for subtasks that the next attempt finds, as with Do.
 func (t Type[In, Out]) Broadcast(ctx context.Context, to Submitter, in In, opts ...SubmitOption) ([]Reply[Out], error) {
 	hub := to.Hub()
 	if hub == nil {
@@ -51,7 +51,7 @@ func (t Type[In, Out]) Broadcast(ctx context.Context, to Submitter, in In, opts 
 		out, err := part.Await(ctx)
 		if err != nil && !part.task.over.Load() {
 			for _, p := range parts {
-				if p != nil && p.fresh {
+				if p != nil && p.fresh && !leaseOf(ctx).leavesBehind(p.task) {
 					p.Cancel(context.Cause(ctx))
 				}
 			}

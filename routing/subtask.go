@@ -101,7 +101,7 @@ func (h *Hub) beSubtask(s *submission, lease *Lease, typeName string, in any) er
 	if err := lease.inherit(s); err != nil || s.id != "" {
 		return err
 	}
-	base, ok := deriveID(lease.ID(), typeName, s.key, in)
+	base, ok := deriveID(lease.ID(), in, typeName, s.key, s.pin.Path)
 	if s.pin.Path != "" {
 		base = partID(base, s.pin)
 	}
@@ -255,15 +255,15 @@ const longParentID = 200
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// deriveID makes the id of a subtask. It is false if the input can't be encoded.
-func deriveID(parent, typeName, key string, in any) (id string, ok bool) {
+// deriveID makes the id of a subtask of its input and other marks of it. It is false if the input can't be encoded.
+func deriveID(parent string, in any, marks ...string) (id string, ok bool) {
 	data, ok := encode(in)
 	if !ok {
 		return "", false
 	}
 	hash := sha256.New()
-	for _, part := range []string{typeName, key} {
-		hash.Write([]byte(strconv.Quote(part)))
+	for _, mark := range marks {
+		hash.Write([]byte(strconv.Quote(mark)))
 	}
 	hash.Write(data)
 	if len(parent) > longParentID {

@@ -614,3 +614,28 @@ func TestASubtaskInAnotherHub(t *testing.T) {
 		elsewhere.Close(nil)
 	})
 }
+
+func TestThePartsOfABroadcastAreFoundBySpoke(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		require.NoError(t, w.hub.Declare("sum"))
+		s := w.join("parent", 1, 1, "sum")
+		_, err := sum.Submit(context.Background(), w.hub, "")
+		require.NoError(t, err)
+		synctest.Wait()
+		broadcast := func(ctx context.Context) {
+			go func() { _, _ = double.Broadcast(ctx, w.hub, 1) }()
+			synctest.Wait()
+		}
+		b := w.join("b", 1, 1)
+		broadcast(s.only().Context(context.Background()))
+		part := b.only().ID()
+		s.settleOnly(routing.Released(errBroken))
+		a := w.join("a", 1, 1) // before b, in the order of their paths
+		s.Resume()
+		synctest.Wait()
+		broadcast(s.only().Context(context.Background()))
+		assert.Equal(t, part, b.only().ID(), "the same part for the same spoke")
+		assert.NotEqual(t, part, a.only().ID())
+		assert.EqualValues(t, 3, w.hub.Counts().Accepted)
+	})
+}
