@@ -116,13 +116,20 @@ func exitsDuringShutdownDoNotDisturbIt(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}}))
-		tree = begin(t, root)
+		reports := actors.NewSubscription(100, actors.Failed)
+		tree = begin(t, root, actors.WithSubscription(reports))
 		j.take()
 		held, err := stopTime(t.Context(), tree)
 		require.NoError(t, err)
 		require.NoError(t, tree.Err())
 		require.Equal(t, time.Second, held)
 		requireEndedOnce(t, j, len(root.Children))
+		var lines []string
+		for _, e := range drain(reports) {
+			lines = append(lines, fmt.Sprintf("%s %s %s", e.Path, e.Context, e.Class))
+		}
+		require.Equal(t, []string{"root/3 shutdown_error shutdown_term", "root/1 shutdown_error crash", "root/0 shutdown_error normal"}, lines,
+			"each is judged by its own end, though nobody told it to")
 	}
 
 	j := &journal{}
