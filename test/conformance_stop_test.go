@@ -133,7 +133,8 @@ func exitsDuringShutdownDoNotDisturbIt(t *testing.T) {
 	}
 
 	j := &journal{}
-	tree := begin(t, dynamic(scripted("a", j, hooks{})))
+	reports := actors.NewSubscription(100, actors.Failed)
+	tree := begin(t, dynamic(scripted("a", j, hooks{})), actors.WithSubscription(reports))
 	ids := numbered(100)
 	startInstances(t, tree, ids...)
 	j.take()
@@ -148,6 +149,12 @@ func exitsDuringShutdownDoNotDisturbIt(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NoError(t, tree.Err())
 	requireEndedOnce(t, j, len(ids))
+	unexpected := map[actors.Class]int{}
+	for _, e := range drain(reports) {
+		require.Equal(t, actors.ContextShutdownError, e.Context)
+		unexpected[e.Class] = e.Group
+	}
+	require.Equal(t, map[actors.Class]int{actors.Normal: 13, actors.Crash: 13, actors.ShutdownWith: 12}, unexpected, "of those that had ended before, too")
 }
 
 // requireEndedOnce checks that n actors have stopped once, and none was started again.
