@@ -116,17 +116,25 @@ func exitsDuringShutdownDoNotDisturbIt(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}}))
-		tree = begin(t, root)
+		reports := actors.NewSubscription(100, actors.Failed)
+		tree = begin(t, root, actors.WithSubscription(reports))
 		j.take()
 		held, err := stopTime(t.Context(), tree)
 		require.NoError(t, err)
 		require.NoError(t, tree.Err())
 		require.Equal(t, time.Second, held)
 		requireEndedOnce(t, j, len(root.Children))
+		var lines []string
+		for _, e := range drain(reports) {
+			lines = append(lines, fmt.Sprintf("%s %s %s", e.Path, e.Context, e.Class))
+		}
+		require.Equal(t, []string{"root/3 shutdown_error shutdown_term", "root/1 shutdown_error crash", "root/0 shutdown_error normal"}, lines,
+			"each is judged by its own end, though nobody told it to")
 	}
 
 	j := &journal{}
-	tree := begin(t, dynamic(scripted("a", j, hooks{})))
+	reports := actors.NewSubscription(100, actors.Failed)
+	tree := begin(t, dynamic(scripted("a", j, hooks{})), actors.WithSubscription(reports))
 	ids := numbered(100)
 	startInstances(t, tree, ids...)
 	j.take()
@@ -141,6 +149,12 @@ func exitsDuringShutdownDoNotDisturbIt(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NoError(t, tree.Err())
 	requireEndedOnce(t, j, len(ids))
+	unexpected := map[actors.Class]int{}
+	for _, e := range drain(reports) {
+		require.Equal(t, actors.ContextShutdownError, e.Context)
+		unexpected[e.Class] = e.Group
+	}
+	require.Equal(t, map[actors.Class]int{actors.Normal: 13, actors.Crash: 13, actors.ShutdownWith: 12}, unexpected, "of those that had ended before, too")
 }
 
 // requireEndedOnce checks that n actors have stopped once, and none was started again.

@@ -171,3 +171,30 @@ func TestGuardDoesNotWaitForABreakerThatIsDownForGood(t *testing.T) {
 		stop(t, tree)
 	})
 }
+
+// The dynamic children of a supervisor go with its incarnation, not with the next one's start.
+func TestDynamicChildrenOfAKilledSupervisorAreGoneAtOnce(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		slow := strategies.AlwaysRestart().WithBackoff(strategies.Fixed(time.Hour))
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(slow), Children: []actors.Child{
+			actors.Supervisor{ID: "sup", Children: []actors.Child{plain("static", hooks{})}},
+			actors.Supervisor{ID: "many", Template: plain("any", hooks{})},
+		}})
+		_, err := tree.StartChild(t.Context(), "root/sup", plain("dynamic", hooks{}))
+		require.NoError(t, err)
+		_, err = tree.StartInstance(t.Context(), "root/many", "one")
+		require.NoError(t, err)
+		gone := []*actor.PID{tree.PID("root/sup/dynamic"), tree.PID("root/many/one")}
+		require.NoError(t, tree.Kill("root/sup"))
+		require.NoError(t, tree.Kill("root/many"))
+		synctest.Wait()
+		require.Equal(t, actors.StatusBackingOff, node(t, tree, "root/sup").Status)
+		require.NotNil(t, tree.PID("root/sup/static"))
+		for _, pid := range gone {
+			require.Nil(t, tree.PID(pid.Id), "%s has no node any more", pid.Id)
+			_, err := actors.Ask[string](within(t, time.Minute), tree, pid, "hello?")
+			require.ErrorIs(t, err, actors.ErrDeadLetter, pid.Id)
+		}
+		stop(t, tree)
+	})
+}

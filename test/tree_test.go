@@ -319,6 +319,17 @@ func TestWatchersOfALogicalPIDHearOfItsEndButNotOfRestarts(t *testing.T) {
 					want = []string{"root/sup/a terminated"}
 				}
 				require.Equal(t, want, j.take())
+
+				send(tree, "root/watcher", do(func(ctx actor.Context) { ctx.Watch(watched) }))
+				synctest.Wait()
+				require.Equal(t, want, j.take(), "who begins to watch then is told at once, if there is nothing to wait for")
+				if tt.name == "terminate" {
+					_, err := tree.RestartChild(t.Context(), "root/sup/a")
+					require.NoError(t, err)
+					send(tree, "root/watcher", do(func(ctx actor.Context) { ctx.Watch(watched) }))
+					synctest.Wait()
+					require.Empty(t, j.take(), "it is up again")
+				}
 			})
 		})
 	}
