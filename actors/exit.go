@@ -97,15 +97,17 @@ func Exit(ctx actor.Context, reason error) {
 // formatted when it is read.
 type PanicError struct {
 	Value any // what panic was called with
-	pcs   []uintptr
+	depth int
+	pcs   [stackDepth]uintptr
 }
 
 const stackDepth = 32
 
 // newPanicError is called in the deferred function that recovered value.
 func newPanicError(value any) *PanicError {
-	pcs := make([]uintptr, stackDepth)
-	return &PanicError{value, pcs[:runtime.Callers(3, pcs)]}
+	e := &PanicError{Value: value}
+	e.depth = runtime.Callers(3, e.pcs[:])
+	return e
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
@@ -119,7 +121,7 @@ func (e *PanicError) Unwrap() error {
 // Stack returns the innermost 32 frames from the panic outwards, in the form of debug.Stack.
 func (e *PanicError) Stack() string {
 	var b strings.Builder
-	frames := runtime.CallersFrames(e.pcs)
+	frames := runtime.CallersFrames(e.pcs[:e.depth])
 	for {
 		f, more := frames.Next()
 		if f.Function != "" {

@@ -53,10 +53,11 @@ type incarnation struct {
 	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
 	// ---- the run's own
-	errand *sequence // a supervisor's, to be carried out when there is nothing else to do
-	halted bool      // protoactor was told to stop
-	forced bool      // a stop that a hook cut short was pushed on
-	life   stamp     // of user code's messages
+	errand  *sequence // a supervisor's, to be carried out when there is nothing else to do
+	halted  bool      // protoactor was told to stop
+	forced  bool      // a stop that a hook cut short was pushed on
+	gotLast bool      // protoactor's last message, Stopped: it has taken the process out of its registry
+	life    stamp     // of user code's messages
 
 	deadline int32 // place in the tree's deadlines, from 1 on; theirs
 
@@ -795,7 +796,7 @@ func (in *incarnation) unregister() {
 // checkEnded notes the end of a stopping incarnation: protoactor takes the process out of its registry when it is done. It returns the supervisor's
 // incarnation if that has to be run to hear of it.
 func (in *incarnation) checkEnded() *incarnation {
-	if in.registered() {
+	if !in.gotLast && in.registered() {
 		return nil
 	}
 	r := &in.node.ref

@@ -19,6 +19,9 @@ func (t *Tree) linger(n *node) {
 
 // lingered notes the end of an incarnation.
 func (t *Tree) lingered(in *incarnation) {
+	if !t.forgot.Load() {
+		return
+	}
 	t.lingeringMu.Lock()
 	defer t.lingeringMu.Unlock()
 	if t.lingering[in.node.path] == in {

@@ -263,16 +263,28 @@ func (q *sequence) stop() (mine bool) {
 // stopped waits until the target has ended, and enters how.
 func (q *sequence) stopped() {
 	t := q.stops[q.at]
-	limit := t.node.shutdown()
-	if limit > 0 {
-		limit = max(limit-time.Since(q.begun), time.Nanosecond)
+	o, ended := t.ended()
+	if !ended {
+		limit := t.node.shutdown()
+		if limit > 0 {
+			limit = max(limit-time.Since(q.begun), time.Nanosecond)
+		}
+		o = t.awaitEnd(q.cause, limit)
 	}
-	o := t.awaitEnd(q.cause, limit)
 	if !t.Expected(o.machine()) {
 		t.node.shutdownError(t.Incarnation, o)
 	}
 	q.results = append(q.results, supervise.Result{ID: t.ID, Outcome: o.machine()})
 	q.at++
+}
+
+// ended returns how the target ended, if it has.
+func (t target) ended() (outcome, bool) {
+	if t.in == nil {
+		return t.last, true
+	}
+	_, o, ended := t.in.result()
+	return o, ended
 }
 
 // awaitEnd waits for a target that was told to stop, no longer than the limit, and returns how it ended. A limit of 0 is a brutal kill, which asks nobody.

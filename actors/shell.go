@@ -24,11 +24,14 @@ func newShell(in *incarnation, user actor.Actor) body {
 
 // Receive implements actor.Actor.
 func (s *shell) Receive(ctx actor.Context) {
-	if t, ok := ctx.Message().(*actor.Terminated); ok {
-		if t.Who == nobody {
+	switch m := ctx.Message().(type) {
+	case *actor.Terminated:
+		if m.Who == nobody {
 			return
 		}
-		s.ctx.in.orphaned(t.Who)
+		s.ctx.in.orphaned(m.Who)
+	case *actor.Stopped:
+		s.ctx.in.gotLast = s.ctx.in.halted // else anybody may have sent it
 	}
 	if s.ctx.Context == nil { // protoactor has one context for the whole life of an actor
 		s.ctx.Context = ctx

@@ -36,6 +36,9 @@ func (r *Ring[T]) PushFront(v T) {
 	r.n++
 }
 
+// Front returns the oldest element. It must not be called on an empty ring.
+func (r *Ring[T]) Front() T { return r.buf[r.head] }
+
 // Pop removes the oldest element. It must not be called on an empty ring.
 func (r *Ring[T]) Pop() T {
 	var zero T

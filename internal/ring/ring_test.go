@@ -26,7 +26,11 @@ func TestRingIsAQueue(t *testing.T) {
 				next++
 			}
 			for range rapid.IntRange(0, len(model)).Draw(t, "pops") {
+				front := r.Front()
 				pop(r.Pop())
+				if len(model) > 0 && r.Front() != model[0] {
+					t.Fatalf("%d is in front after %d, want %d", r.Front(), front, model[0])
+				}
 			}
 			for range rapid.IntRange(0, 20).Draw(t, "pushes in front") {
 				r.PushFront(next)

@@ -14,7 +14,7 @@ func (m *Machine) call(e Call) {
 			return
 		}
 		c := m.add(e.Spec)
-		m.start(&task{kind: callStarting, child: c, to: e.To}, []*child{c})
+		m.start(task{kind: callStarting, child: c, to: e.To}, []*child{c})
 		return
 	case OpWhich:
 		a := Answer{}
@@ -46,7 +46,7 @@ func (m *Machine) call(e Call) {
 		m.act(Reply{e.To, Answer{ID: c.ID, Child: c.status()}})
 	case OpTerminate:
 		if c.state == Up {
-			m.stop(&task{kind: callStopping, child: c, to: e.To}, reversed([]*child{c}))
+			m.stop(task{kind: callStopping, child: c, to: e.To}, reversed([]*child{c}))
 			return
 		}
 		var held []*child
@@ -63,7 +63,7 @@ func (m *Machine) call(e Call) {
 		case c.state == Restarting:
 			refuse(ErrRestarting)
 		case e.Op == OpRestart:
-			m.start(&task{kind: callRestarting, child: c, to: e.To}, []*child{c})
+			m.start(task{kind: callRestarting, child: c, to: e.To}, []*child{c})
 		default:
 			m.remove(c)
 			m.act(Reply{e.To, Answer{ID: c.ID}})

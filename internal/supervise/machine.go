@@ -8,6 +8,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/mistersmith/mistersmith/internal/ring"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -60,8 +61,9 @@ type Machine struct {
 
 	began   time.Time
 	now     time.Time
-	task    *task   // what is being carried out; nil when idle
-	queue   []Event // what arrived meanwhile
+	task    *task // what is being carried out: current; nil when idle
+	current task
+	queue   ring.Ring[Event] // what arrived meanwhile
 	closed  bool
 	serial  uint64 // of sequences and tokens
 	streak  streak // of group restarts
@@ -143,42 +145,42 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 			m.finish(e.Results)
 		}
 	case ShutdownOrder:
-		m.queue = append([]Event{e}, m.queue...)
+		m.queue.PushFront(e)
 		if t := m.task; t != nil && (t.kind == booting || t.kind == groupStarting || t.kind == callStarting || t.kind == callRestarting) {
 			m.act(Abort{t.sequence})
 		}
 	case Withdraw:
-		i := slices.IndexFunc(m.queue, func(q Event) bool { c, ok := q.(Call); return ok && c.To == e.To })
-		if i >= 0 {
-			m.queue = slices.Delete(m.queue, i, i+1)
-			m.act(Reply{e.To, Answer{Err: ErrWithdrawn}})
+		for range m.queue.Len() {
+			q := m.queue.Pop()
+			if c, ok := q.(Call); ok && c.To == e.To {
+				m.act(Reply{e.To, Answer{Err: ErrWithdrawn}})
+			} else {
+				m.queue.Push(q)
+			}
 		}
 	default:
-		m.queue = append(m.queue, e)
+		m.queue.Push(e)
 	}
-	for m.task == nil && !m.closed && len(m.queue) > 0 {
-		next := m.queue[0]
-		m.queue = m.queue[1:]
-		m.handle(next)
+	for m.task == nil && !m.closed && m.queue.Len() > 0 {
+		m.handle(m.queue.Pop())
 	}
 	if m.closed {
-		for _, e := range m.queue {
-			if c, ok := e.(Call); ok {
+		for m.queue.Len() > 0 {
+			if c, ok := m.queue.Pop().(Call); ok {
 				m.act(Reply{c.To, Answer{Err: ErrStopped, ID: c.ID}})
 			}
 		}
-		m.queue = nil
 	}
 	return m.actions
 }
 
 // Idle reports whether nothing is being carried out or queued. A backoff that is waited out doesn't count.
-func (m *Machine) Idle() bool { return m.task == nil && len(m.queue) == 0 }
+func (m *Machine) Idle() bool { return m.task == nil && m.queue.Len() == 0 }
 
 func (m *Machine) handle(e Event) {
 	switch e := e.(type) {
 	case Boot:
-		m.start(&task{kind: booting}, m.all())
+		m.start(task{kind: booting}, m.all())
 	case Exit:
 		m.exited(e)
 	case Due:
@@ -296,16 +298,16 @@ func (m *Machine) heldFor(c *child) []*child {
 // release starts those that were held for c, which won't come.
 func (m *Machine) release(c *child, held []*child) {
 	if len(held) > 0 {
-		m.start(&task{kind: groupStarting, child: c}, held)
+		m.start(task{kind: groupStarting, child: c}, held)
 	}
 }
 
 // toldToStop reports whether the supervisor is to end as soon as what it is doing is done.
 func (m *Machine) toldToStop() bool {
-	if len(m.queue) == 0 {
+	if m.queue.Len() == 0 {
 		return false
 	}
-	_, told := m.queue[0].(ShutdownOrder)
+	_, told := m.queue.Front().(ShutdownOrder)
 	return told
 }
 
@@ -323,7 +325,7 @@ func (m *Machine) bringDown(c *child, waited bool) {
 		}
 	}
 	if targets := reversed(group); len(targets) > 0 {
-		m.stop(&task{kind: groupStopping, child: c, waited: waited}, targets)
+		m.stop(task{kind: groupStopping, child: c, waited: waited}, targets)
 		return
 	}
 	m.down(c, waited)
@@ -347,7 +349,7 @@ func (m *Machine) down(c *child, waited bool) {
 			return
 		}
 	}
-	m.start(&task{kind: groupStarting, child: c}, group)
+	m.start(task{kind: groupStarting, child: c}, group)
 }
 
 func (m *Machine) delay(c *child) time.Duration {
@@ -364,7 +366,7 @@ func (m *Machine) delay(c *child) time.Duration {
 
 // finish takes the results of the sequence that was being carried out.
 func (m *Machine) finish(results []Result) {
-	t := m.task
+	t := *m.task
 	m.task = nil
 	switch t.kind {
 	case booting:
@@ -481,7 +483,7 @@ func (m *Machine) close(cause *child, q Quit) {
 		}
 	}
 	if targets := reversed(m.slots); len(targets) > 0 {
-		m.stop(&task{kind: closing, child: cause, quit: q}, targets)
+		m.stop(task{kind: closing, child: cause, quit: q}, targets)
 		m.together()
 		return
 	}
@@ -501,7 +503,7 @@ func (m *Machine) settleDown(c *child) {
 	c.state, c.token, c.backingOff = Undefined, 0, false
 }
 
-func (m *Machine) start(t *task, group []*child) {
+func (m *Machine) start(t task, group []*child) {
 	specs := make([]Spec, 0, len(group))
 	for _, c := range group {
 		if c != nil && c.state != Up {
@@ -509,13 +511,15 @@ func (m *Machine) start(t *task, group []*child) {
 		}
 	}
 	t.sequence = m.next()
-	m.task = t
+	m.current = t
+	m.task = &m.current
 	m.act(Start{t.sequence, specs, t.cause()})
 }
 
-func (m *Machine) stop(t *task, targets []Target) {
+func (m *Machine) stop(t task, targets []Target) {
 	t.sequence = m.next()
-	m.task = t
+	m.current = t
+	m.task = &m.current
 	m.act(Stop{Sequence: t.sequence, Targets: targets, For: t.cause(), Cause: t.quit.Cause})
 }
 
