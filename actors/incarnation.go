@@ -2,6 +2,7 @@ package actors
 
 import (
 	"runtime"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -134,6 +135,9 @@ func newIncarnation(n *node, owner *incarnation, cause uint64) *incarnation {
 		taken = n.tree.forgot.Load() && in.registered()
 	}
 	r.recall()
+	if old := r.current; old != nil { // of a supervisor that was killed further up, whose successor this one's owner is below
+		n.books().orphans = append(n.books().orphans, old)
+	}
 	r.current = in
 	r.resting = false
 	n.backingOff = false
@@ -819,6 +823,8 @@ func (in *incarnation) end() {
 	n := in.node
 	if n.ref.current == in {
 		n.ref.current = nil
+	} else if n.record != nil {
+		n.record.orphans = slices.DeleteFunc(n.record.orphans, func(o *incarnation) bool { return o == in })
 	}
 	if in.limited {
 		n.tree.deadlines.remove(in)

@@ -59,7 +59,8 @@ type record struct {
 	oldest    int       // index into that
 	downSince time.Time // of a failure that isn't recovered from yet
 	recovery  time.Duration
-	failedSeq uint64 // of the last event Failed about it
+	failedSeq uint64         // of the last event Failed about it
+	orphans   []*incarnation // that still have to be stopped, though the node has the next one already
 }
 
 const failureHistory = 100
@@ -230,6 +231,11 @@ func (n *node) running(number uint64) (*incarnation, outcome) {
 	defer n.ref.mu.Unlock()
 	if in := n.ref.current; in != nil && in.number == number {
 		return in, outcome{}
+	}
+	for _, in := range n.read().orphans {
+		if in.number == number {
+			return in, outcome{}
+		}
 	}
 	return nil, n.lastExit.outcome()
 }

@@ -391,6 +391,12 @@ func (s *supervisor) targets(targets []supervise.Target) []target {
 	ts := make([]target, 0, len(targets))
 	for _, t := range targets {
 		n := s.node(t.ID)
+		if n == nil { // this supervisor is an orphan, and its successor has dropped the child
+			if in := s.in.node.tree.lingerer(s.in.node.path+"/"+t.ID, t.Incarnation); in != nil {
+				ts = append(ts, target{in.node, in, outcome{}, t})
+			}
+			continue
+		}
 		in, last := n.running(t.Incarnation)
 		ts = append(ts, target{n, in, last, t})
 	}

@@ -50,8 +50,8 @@ type Tree struct {
 	nodes   map[string]*node // by path
 
 	lingeringMu sync.Mutex
-	forgot      atomic.Bool             // some node was forgotten: its name may be used again
-	lingering   map[string]*incarnation // by path: still on their way down, though their node is forgotten
+	forgot      atomic.Bool               // some node was forgotten: its name may be used again
+	lingering   map[string][]*incarnation // by path: still on their way down, though their node is forgotten
 
 	endMu  sync.Mutex
 	asked  bool  // to stop

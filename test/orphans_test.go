@@ -198,3 +198,49 @@ func TestDynamicChildrenOfAKilledSupervisorAreGoneAtOnce(t *testing.T) {
 		stop(t, tree)
 	})
 }
+
+// What is two levels below a killed supervisor is stopped in its turn, also if by then its node has the next incarnation, or isn't there any more.
+func TestOrphansBelowAnOrphanAreStoppedThoughTheirNodesGoOn(t *testing.T) {
+	for _, dynamic := range []bool{false, true} {
+		inVirtualTime(t, func(t *testing.T) {
+			j := &journal{}
+			lives := 0
+			worker := actors.Actor("w", func() actor.Actor {
+				lives++
+				life := lives
+				return actor.ReceiveFunc(func(ctx actor.Context) {
+					switch ctx.Message().(type) {
+					case *actor.Stopping:
+						j.add("stop %d", life)
+					case *actor.Stopped:
+						j.add("down %d", life)
+					}
+				})
+			})
+			deep := actors.Supervisor{ID: "deep", Children: []actors.Child{worker}}
+			if dynamic {
+				deep.Children = nil
+			}
+			tree := start(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(strategies.AlwaysRestart()), Children: []actors.Child{
+				actors.Supervisor{ID: "sup", Children: []actors.Child{
+					actors.Supervisor{ID: "inner", Children: []actors.Child{deep, plain("slow", slowOnce(time.Second))}},
+				}},
+			}})
+			if dynamic {
+				_, err := tree.StartChild(t.Context(), "root/sup/inner/deep", worker)
+				require.NoError(t, err)
+			}
+			require.NoError(t, tree.Kill("root/sup"))
+			synctest.Wait()
+			if !dynamic {
+				requireRunning(t, tree, "root/sup/inner/deep/w", 2)
+			}
+			require.Empty(t, j.take(), "those behind it come first")
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			require.Equal(t, []string{"stop 1", "down 1"}, j.take())
+			stop(t, tree)
+			require.Empty(t, tree.Abandoned())
+		})
+	}
+}
