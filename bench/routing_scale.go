@@ -38,14 +38,24 @@ func amongWaiting(p *probe, n, waiting int) {
 		}
 	}
 	gate := make(chan struct{})
+	var over atomic.Bool
 	tree.Store(agents(func(context.Context, *question) (*answer, error) {
 		<-gate
-		submit()
-		left.Load().tick()
+		if !over.Load() {
+			submit()
+			left.Load().tick()
+		}
 		return theAnswer, nil
 	}, actors.WithHub(routing.Options{Capacity: 2 * waiting})))
-	defer mustStop(tree.Load())
-	defer left.Store(newCountdown(-1)) // what runs until the tree has stopped isn't counted
+	defer func() {
+		over.Store(true)
+		hub := tree.Load().Hub()
+		hub.Pause()
+		for hub.Counts().Leased > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		mustStop(tree.Load())
+	}()
 	for range waiting {
 		submit()
 	}

@@ -39,6 +39,7 @@ type Hub struct {
 	eager    []*seat  // have ready tasks of their own, and a free credit
 	reviewed []*seat  // have strands that may have to go elsewhere
 	pulling  *Spoke   // is about to take what it can have by itself
+	blank    blank    // of who is about to take what it can have
 	outbox   []*Lease // given by the pump, not yet delivered
 	revoked  []revocation
 	after    []func() // to be called once the lock is given up

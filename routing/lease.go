@@ -21,6 +21,7 @@ type Lease struct {
 
 	node[*Lease]       // leases of the spoke; guarded by the hub's mutex
 	returned     bool  // the spoke has settled it; guarded by the hub's mutex
+	pulled       bool  // it was returned by Settle; not written after that
 	waits        int32 // goroutines of the handler that await something; guarded by the hub's mutex
 
 	parent   context.Context // of the attempt's; set before anybody has that
@@ -82,10 +83,22 @@ func (l *Lease) Info() TaskInfo {
 // It may be called from any goroutine.
 func (l *Lease) Settle(o Outcome) (next *Lease, accepted bool) {
 	defer l.releaseContext()
-	return l.hub.settleLease(l, o)
+	var room blank
+	if l.pulled { // there is likely to be another
+		room = newBlank()
+	}
+	return l.hub.settleLease(l, o, room)
 }
 
-func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
+// blank is what a lease needs, allocated before the hub's mutex is taken.
+type blank struct {
+	lease    *Lease
+	attempts []Attempt // room for one
+}
+
+func newBlank() blank { return blank{&Lease{}, make([]Attempt, 0, 1)} }
+
+func (h *Hub) settleLease(l *Lease, o Outcome, room blank) (next *Lease, accepted bool) {
 	h.mu.Lock()
 	defer h.unlock()
 	t, s, now := l.task, l.spoke, h.clock.now()
@@ -115,7 +128,11 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 	if o.kind.fatal() || o.kind == OutcomeReleased && accepted {
 		s.paused = true
 	}
-	next = h.pull(s, now)
+	h.blank = room
+	if next = h.pull(s, now); next != nil {
+		next.pulled = true
+	}
+	h.blank = blank{}
 	h.pulling = nil
 	h.reseat(s)
 	return next, accepted

@@ -53,7 +53,15 @@ func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
 		t.strand.begun = true
 	}
 	t.attempt++
-	l := &Lease{hub: h, task: t, spoke: s, input: t.in, attempt: int(t.attempt)}
+	l := h.blank.lease
+	if l == nil {
+		l = &Lease{}
+	}
+	if t.attempts == nil {
+		t.attempts = h.blank.attempts
+	}
+	h.blank = blank{}
+	l.hub, l.task, l.spoke, l.input, l.attempt = h, t, s, t.in, int(t.attempt)
 	if timeout := t.timeout(); timeout > 0 {
 		l.expires = now + timeout
 	}
