@@ -53,10 +53,11 @@ type incarnation struct {
 	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
 	// ---- the run's own
-	errand  *sequence // a supervisor's, to be carried out when there is nothing else to do
-	halted  bool      // protoactor was told to stop
-	forced  bool      // a stop that a hook cut short was pushed on
-	gotLast bool      // protoactor's last message, Stopped: it has taken the process out of its registry
+	errand    *sequence // a supervisor's, to be carried out when there is nothing else to do
+	overtaken uint8     // control messages that the errand has let go before
+	halted    bool      // protoactor was told to stop
+	forced    bool      // a stop that a hook cut short was pushed on
+	gotLast   bool      // protoactor's last message, Stopped: it has taken the process out of its registry
 
 	deadline int32 // place in the tree's deadlines, from 1 on; theirs
 
@@ -415,6 +416,9 @@ func (in *incarnation) handleAll() (idle bool, then next) {
 	}
 }
 
+// mostOvertaking is how many control messages a sequence lets go before it, to have its supervisor's goroutine after them, before it goes on one of its own.
+const mostOvertaking = 64
+
 // next takes the next step, or else the next message; with neither the mailbox is idle, and what it returns is the errand. It returns the incarnation
 // itself if its start is over, but not what it has to do: the next child is waiting for the goroutine.
 func (in *incarnation) next() (todo, any) {
@@ -437,7 +441,7 @@ func (in *incarnation) next() (todo, any) {
 	defer r.mu.Unlock()
 	if !busy {
 		errand := in.errand
-		in.errand, in.scheduled, in.lent = nil, false, false
+		in.errand, in.overtaken, in.scheduled, in.lent = nil, 0, false, false
 		if errand == nil {
 			return toRest, nil
 		}
@@ -448,8 +452,10 @@ func (in *incarnation) next() (todo, any) {
 		return toRest, in
 	}
 	if in.errand != nil {
-		in.errand.begin()
-		in.errand = nil
+		if in.overtaken++; in.todo != 0 || in.overtaken > mostOvertaking {
+			in.errand.begin() // elsewhere
+			in.errand, in.overtaken = nil, 0
+		}
 	}
 	for _, step := range [...]todo{toClean, toForce, toStop, toFinish, toStart} {
 		if in.todo&step != 0 {
