@@ -76,7 +76,7 @@ type incarnation struct {
 	todo      todo
 	decided   verdict
 	body      body                 // set before it is spawned
-	invoker   actor.MessageInvoker // set when it is
+	invoker   actor.MessageInvoker // set when it is; the run reads both without the lock
 	cause     uint64               // event that led to its start, and then to its stop
 	control   ring.Ring[any]
 	outcome   outcome
@@ -174,13 +174,15 @@ func (in *incarnation) name() string {
 
 // ---- actor.Mailbox
 
-// RegisterHandlers is called when the actor is there. If it was fenced off before, it is let go of again.
+// RegisterHandlers is called when the actor is there, and has to be told to start. If it was fenced off before, it is let go of again.
 func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) {
 	r := &in.node.ref
 	r.mu.Lock()
 	in.invoker = invoker
-	if in.fencedOff.Load() {
+	if in.isFenced() {
 		in.todo |= toClean
+	} else {
+		in.todo |= toStart
 	}
 	claimed := in.claimForTodo()
 	r.mu.Unlock()
@@ -189,6 +191,9 @@ func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Di
 
 // embody sets the body, unless the incarnation has been fenced off meanwhile.
 func (in *incarnation) embody(b body) bool {
+	if in.body == b { // from the beginning
+		return !in.isFenced()
+	}
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
 	if in.fencedOff.Load() {
@@ -207,25 +212,11 @@ func (in *incarnation) UserMessageCount() int {
 	return in.node.ref.waiting()
 }
 
-// PostSystemMessage queues what protoactor sends to the actor's own PID.
+// PostSystemMessage queues what protoactor sends to the actor's own PID. That it has started is known already.
 func (in *incarnation) PostSystemMessage(message any) {
-	if _, ok := message.(*actor.Started); ok {
-		in.begin()
-		return
+	if _, ok := message.(*actor.Started); !ok {
+		in.post(message)
 	}
-	in.post(message)
-}
-
-// begin notes that the actor is there, and has to be told to start.
-func (in *incarnation) begin() {
-	r := &in.node.ref
-	r.mu.Lock()
-	if !in.isFenced() {
-		in.todo |= toStart
-	}
-	claimed := in.claimForTodo()
-	r.mu.Unlock()
-	claimed.schedule()
 }
 
 // own is a message that was sent to the incarnation's own PID, not to its node's name. It dies with the incarnation.
@@ -738,14 +729,11 @@ func (in *incarnation) drained() {
 // halt stops the protoactor actor: Stopping, then its children, then Stopped.
 func (in *incarnation) halt() {
 	in.halted = true
-	in.node.ref.mu.Lock()
-	invoker := in.invoker
-	in.node.ref.mu.Unlock()
-	if invoker == nil { // it was never spawned, or not to the end
+	if in.invoker == nil { // it was never spawned, or not to the end
 		in.unregister()
 		return
 	}
-	invoker.InvokeSystemMessage(stopMessage)
+	in.invoker.InvokeSystemMessage(stopMessage)
 }
 
 // force goes on with a stop that a failing hook cut short: protoactor has got as far as that hook and no further.
@@ -800,7 +788,11 @@ func (in *incarnation) checkEnded() *incarnation {
 		return nil
 	}
 	in.end()
+	ordered := in.ordered && in.owner != nil
 	r.mu.Unlock()
+	if ordered {
+		return nil
+	}
 	return in.tellOwner()
 }
 
