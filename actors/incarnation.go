@@ -54,11 +54,12 @@ type incarnation struct {
 	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
 	// ---- the run's own
-	errand  *sequence // a supervisor's, to be carried out when there is nothing else to do
-	halted  bool      // protoactor was told to stop
-	forced  bool      // a stop that a hook cut short was pushed on
-	gotLast bool      // protoactor's last message, Stopped: it has taken the process out of its registry
-	life    stamp     // of user code's messages
+	errand    *sequence // a supervisor's, to be carried out when there is nothing else to do
+	overtaken uint8     // control messages that the errand has let go before
+	halted    bool      // protoactor was told to stop
+	forced    bool      // a stop that a hook cut short was pushed on
+	gotLast   bool      // protoactor's last message, Stopped: it has taken the process out of its registry
+	life      stamp     // of user code's messages
 
 	deadline int32 // place in the tree's deadlines, from 1 on; theirs
 
@@ -77,7 +78,7 @@ type incarnation struct {
 	todo      todo
 	decided   verdict
 	body      body                 // set before it is spawned
-	invoker   actor.MessageInvoker // set when it is
+	invoker   actor.MessageInvoker // set when it is; the run reads both without the lock
 	cause     uint64               // event that led to its start, then to its stop, at last that of its end; 0 while it is up
 	control   ring.Ring[any]
 	outcome   outcome
@@ -178,13 +179,15 @@ func (in *incarnation) name() string {
 
 // ---- actor.Mailbox
 
-// RegisterHandlers is called when the actor is there. If it was fenced off before, it is let go of again.
+// RegisterHandlers is called when the actor is there, and has to be told to start. If it was fenced off before, it is let go of again.
 func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) {
 	r := &in.node.ref
 	r.mu.Lock()
 	in.invoker = invoker
-	if in.fencedOff.Load() {
+	if in.isFenced() {
 		in.todo |= toClean
+	} else {
+		in.todo |= toStart
 	}
 	claimed := in.claimForTodo()
 	r.mu.Unlock()
@@ -193,6 +196,9 @@ func (in *incarnation) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Di
 
 // embody sets the body, unless the incarnation has been fenced off meanwhile.
 func (in *incarnation) embody(b body) bool {
+	if in.body == b { // from the beginning
+		return !in.isFenced()
+	}
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
 	if in.fencedOff.Load() {
@@ -211,25 +217,11 @@ func (in *incarnation) UserMessageCount() int {
 	return in.node.ref.waiting()
 }
 
-// PostSystemMessage queues what protoactor sends to the actor's own PID.
+// PostSystemMessage queues what protoactor sends to the actor's own PID. That it has started is known already.
 func (in *incarnation) PostSystemMessage(message any) {
-	if _, ok := message.(*actor.Started); ok {
-		in.begin()
-		return
+	if _, ok := message.(*actor.Started); !ok {
+		in.post(message)
 	}
-	in.post(message)
-}
-
-// begin notes that the actor is there, and has to be told to start.
-func (in *incarnation) begin() {
-	r := &in.node.ref
-	r.mu.Lock()
-	if !in.isFenced() {
-		in.todo |= toStart
-	}
-	claimed := in.claimForTodo()
-	r.mu.Unlock()
-	claimed.schedule()
 }
 
 // own is a message that was sent to the incarnation's own PID, not to its node's name. It dies with the incarnation.
@@ -420,6 +412,9 @@ func (in *incarnation) handleAll() (idle bool, then next) {
 	}
 }
 
+// mostOvertaking is how many control messages a sequence lets go before it, to have its supervisor's goroutine after them, before it goes on one of its own.
+const mostOvertaking = 64
+
 // next takes the next step, or else the next message; with neither the mailbox is idle, and what it returns is the errand. It returns the incarnation
 // itself if its start is over, but not what it has to do: the next child is waiting for the goroutine.
 func (in *incarnation) next() (todo, any) {
@@ -442,7 +437,7 @@ func (in *incarnation) next() (todo, any) {
 	defer r.mu.Unlock()
 	if !busy {
 		errand := in.errand
-		in.errand, in.scheduled, in.lent = nil, false, false
+		in.errand, in.overtaken, in.scheduled, in.lent = nil, 0, false, false
 		if errand == nil {
 			return toRest, nil
 		}
@@ -453,8 +448,10 @@ func (in *incarnation) next() (todo, any) {
 		return toRest, in
 	}
 	if in.errand != nil {
-		in.errand.begin()
-		in.errand = nil
+		if in.overtaken++; in.todo != 0 || in.overtaken > mostOvertaking {
+			in.errand.begin() // elsewhere
+			in.errand, in.overtaken = nil, 0
+		}
 	}
 	for _, step := range [...]todo{toClean, toForce, toStop, toFinish, toStart} {
 		if in.todo&step != 0 {
@@ -748,14 +745,11 @@ func (in *incarnation) drained() {
 // halt stops the protoactor actor: Stopping, then its children, then Stopped.
 func (in *incarnation) halt() {
 	in.halted = true
-	in.node.ref.mu.Lock()
-	invoker := in.invoker
-	in.node.ref.mu.Unlock()
-	if invoker == nil { // it was never spawned, or not to the end
+	if in.invoker == nil { // it was never spawned, or not to the end
 		in.unregister()
 		return
 	}
-	invoker.InvokeSystemMessage(stopMessage)
+	in.invoker.InvokeSystemMessage(stopMessage)
 }
 
 // force goes on with a stop that a failing hook cut short: protoactor has got as far as that hook and no further.
@@ -810,7 +804,11 @@ func (in *incarnation) checkEnded() *incarnation {
 		return nil
 	}
 	in.end()
+	ordered := in.ordered && in.owner != nil
 	r.mu.Unlock()
+	if ordered {
+		return nil
+	}
 	return in.tellOwner()
 }
 
