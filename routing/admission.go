@@ -42,16 +42,23 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
+	if h.journal != nil {
+		raw, err := encode(in)
+		if err != nil {
+			return nil, false, fmt.Errorf("submit task of type %q: its input can't be recorded: %w", typeName, err)
+		}
+		s.saved = &saved{in: raw}
+	}
 	t, fresh, w, err := h.admit(typeName, in, &s)
 	if w == nil {
-		return t, fresh, err
+		return h.recorded(t, fresh, err)
 	}
 	if !s.deadline.IsZero() {
 		var stop context.CancelFunc
 		ctx, stop = context.WithDeadlineCause(ctx, s.deadline, ErrExpired)
 		defer stop()
 	}
-	return h.awaitAdmission(ctx, w)
+	return h.recorded(h.awaitAdmission(ctx, w))
 }
 
 // admit is submit as far as it needs no waiting; it returns a waiter if it does.
@@ -97,10 +104,10 @@ func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task,
 		return nil, h.closed
 	}
 	lane := h.lanes[typeName]
-	if lane == nil {
+	if lane == nil || lane.unknown {
 		return nil, &UnknownTypeError{Type: typeName}
 	}
-	t := &task{id: s.id, key: s.key, lane: lane, in: in, maxAttempts: uint16(h.options.MaxAttempts), timeout: int64(h.options.AttemptTimeout)}
+	t := &task{id: s.id, key: s.key, lane: lane, in: in, saved: s.saved, maxAttempts: uint16(h.options.MaxAttempts), timeout: int64(h.options.AttemptTimeout)}
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}

@@ -24,11 +24,15 @@ const (
 	EventSpokeLeft
 	// EventBalancerFault: the balancer panicked or picked a spoke that does not exist; the first free one was taken.
 	EventBalancerFault
-	// EventClosed: the hub was closed; what was unsettled was cancelled before.
+	// EventClosed: the hub was closed; what was unsettled was cancelled before, or with a store, let go.
 	EventClosed
+	// EventResumed: the hub has gone on from its store. Attempts that were interrupted are retried or quarantined next.
+	EventResumed
+	// EventStoreFailed: the store has failed, and the hub does nothing more. What was not recorded is undone, and its events were not told.
+	EventStoreFailed
 )
 
-var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed"}
+var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed", "resumed", "store failed"}
 
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) {
@@ -37,7 +41,7 @@ func (k EventKind) String() string {
 	return fmt.Sprintf("EventKind(%d)", uint8(k))
 }
 
-// Event is one thing that happened in a hub. Fields that have no meaning for its kind are zero.
+// Event is one thing that happened in a hub. With a store it is told when that is recorded. Fields that have no meaning for its kind are zero.
 type Event struct {
 	Seq  uint64 // from 1, without gaps but for dropped events
 	Time time.Time

@@ -9,6 +9,10 @@ type lane struct {
 	free   indexedHeap[*seat] // spokes with a free credit, in the balancer's order
 	spokes int                // joined
 	dirty  bool               // in the hub's list of lanes to look at
+
+	unknown  bool    // it has tasks from a store, but nobody has named its type since
+	suspect  *task   // the only one that is tried of those that may kill the process
+	suspects []*task // the others
 }
 
 // seat is a spoke's place in one lane.
@@ -38,6 +42,7 @@ func (h *Hub) lane(name string) *lane {
 		l = &lane{name: name, gate: gate{limit: h.options.PerType[name]}}
 		h.lanes[name] = l
 	}
+	l.unknown = false
 	return l
 }
 

@@ -34,7 +34,7 @@ func (l *Lease) Type() string { return l.task.lane.name }
 // Attempt returns the number of this lease among all leases of the task, from 1.
 func (l *Lease) Attempt() int { return l.attempt }
 
-// Input returns the payload, as the submitter gave it.
+// Input returns the payload, as the submitter gave it, or as [Stored] if it comes from a store.
 func (l *Lease) Input() any { return l.input }
 
 // Info returns what a handler may know of its task.
@@ -44,7 +44,7 @@ func (l *Lease) Info() TaskInfo { return l.hub.info(l.task, l.attempt) }
 // is recorded (accepted is true); if it was revoked, timed out, cancelled or settled before, the outcome changes nothing and is
 // counted as late, except that the release of a lease that is gone is no news.
 //
-// Under the same lock the spoke gets its next lease, if a task waits for it: it is not delivered, but returned. After Done and
+// Under the same lock the spoke gets its next lease, if a task waits for it: it is not delivered, but returned (with a store, delivered: when it is recorded). After Done and
 // Error the spoke goes on. A spoke that reports Crashed or Hung, or releases a lease that it still holds, is on its way out: it
 // gets nothing more before [Spoke.Resume].
 //
@@ -55,6 +55,9 @@ func (l *Lease) Settle(o Outcome) (next *Lease, accepted bool) {
 }
 
 func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
+	if h.journal != nil {
+		o.store(l)
+	}
 	h.mu.Lock()
 	defer h.unlock()
 	t, s, now := l.task, l.spoke, h.clock.now()
@@ -68,6 +71,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 	l.returned = true
 	if !s.left {
 		s.leases.remove(l)
+		if o.snapshot != nil {
+			_, _ = h.save(s, *o.snapshot) // if the store has failed, that is known
+		}
 	}
 	h.expireIfDue(t, now)
 	accepted = t.lease == l
@@ -80,6 +86,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 		s.paused = true
 	}
 	next = h.pull(s, now)
+	if h.journal.deliver(next) {
+		next = nil
+	}
 	h.reseat(s)
 	return next, accepted
 }

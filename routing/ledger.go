@@ -14,7 +14,8 @@ type Counts struct {
 	Waiting, Leased uint64
 	// Settled so far. A task that is requeued from quarantine leaves it and is waiting again.
 	Done, Failed, Quarantined, Cancelled, Expired uint64
-	// Attempts is how many leases were given; Late how many outcomes came too late and were refused.
+	// Attempts is how many leases were given; Late how many outcomes came too late and were refused. (With a store, the counts of what changes no task,
+	// Late and Refused, are recorded with the next change of one.)
 	Attempts, Late uint64
 	// Refused is how many submits were turned down.
 	Refused uint64
@@ -48,7 +49,9 @@ type ledger struct {
 	window     list[*task]        // settled, oldest first
 	quarantine list[*task]        // oldest first
 
-	nonce                       string // distinguishes made-up ids of different hubs
+	journal                     *journal // to the store; nil without one
+	snapshots                   shelf    // of agents
+	nonce                       string   // distinguishes made-up ids of different hubs
 	seq                         uint64
 	keptSettled, keptQuarantine int
 }
@@ -56,6 +59,8 @@ type ledger struct {
 func newLedger(o Options) ledger {
 	return ledger{
 		records:        make(map[string]*task),
+		journal:        newJournal(o),
+		snapshots:      shelf{limit: o.Snapshots},
 		nonce:          rand.Text()[:8],
 		keptSettled:    o.Results,
 		keptQuarantine: o.Quarantine,
@@ -72,6 +77,7 @@ func (l *ledger) record(t *task) {
 	l.records[t.id] = t
 	l.books.Accepted++
 	*l.books.in(t.state)++
+	l.journal.mark(t)
 }
 
 func (l *ledger) madeUpID() string {
@@ -86,16 +92,19 @@ func (l *ledger) move(t *task, to State) {
 	*l.books.in(t.state)--
 	*l.books.in(to)++
 	t.state = to
+	l.journal.mark(t)
 }
 
 // retire puts a settled task into the window.
 func (l *ledger) retire(t *task) {
-	t.in = nil
+	t.dropInput()
 	l.window.pushBack(t)
+	l.journal.mark(t)
 	for l.window.size > l.keptSettled {
 		oldest := l.window.head
 		l.window.remove(oldest)
 		delete(l.records, oldest.id)
+		l.journal.forget(oldest)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -26,6 +27,7 @@ type story struct {
 	state           routing.State
 	attempts        int
 	errors, strikes int
+	interrupted     int
 	spoke           routing.SpokeID
 	leasedAt        time.Time
 	settlements     int
@@ -50,6 +52,7 @@ type returned struct {
 type model struct {
 	t        *rapid.T
 	w        *world
+	system   *actor.ActorSystem
 	seen     int
 	stories  map[string]*story
 	order    []string
@@ -67,10 +70,14 @@ func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		system := quietSystem()
 		rapid.Check(bubbleTB{t}, func(rt *rapid.T) {
-			m := &model{t: rt, stories: make(map[string]*story), lastOf: make(map[string]uint64)}
+			m := &model{t: rt, system: system, stories: make(map[string]*story), lastOf: make(map[string]uint64)}
 			balancer := rapid.SampledFrom([]routing.Balancer{routing.LeastLoaded(), routing.RoundRobin(), wild{rt}}).Draw(rt, "balancer")
+			var store routing.Store
+			if rapid.Bool().Draw(rt, "a store?") {
+				store = &memory{}
+			}
 			m.w = newWorld(rt, system, routing.Options{
-				Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
+				Store: store, Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
 				AttemptTimeout: modelTimeout, Results: rapid.SampledFrom([]int{-1, 3, 100}).Draw(rt, "results"),
 			})
 			defer m.w.stopDriver()
@@ -78,8 +85,8 @@ func TestModel(t *testing.T) {
 				"submit": m.submit, "settle": m.settle, "strike": m.strike, "strike more": m.strike, "pass": m.pass, "pass more": m.pass,
 				"join": seldom(m.join), "leave": seldom(m.leave), "pause": seldom(m.pause), "cancel": seldom(m.cancel),
 				"settle again": seldom(m.settleAgain), "requeue": seldom(m.requeue), "progress": seldom(m.progress),
-				"hub actor dies or returns": seldom(m.driver),
-				"":                          m.check,
+				"hub actor dies or returns": seldom(m.driver), "process dies": seldom(m.die),
+				"": m.check,
 			}
 			for i := range 3 {
 				m.lastOf[string(rune('a'+i))] = 1
@@ -290,6 +297,43 @@ func (m *model) driver(*rapid.T) {
 	}
 }
 
+// die kills the process, and starts another on what is in the store.
+func (m *model) die(t *rapid.T) {
+	before, durable := m.w.options.Store.(*memory)
+	if !durable {
+		t.Skip("no store")
+	}
+	m.read()
+	m.late, m.refused = 0, 0
+	before.kill()
+	m.w.stopDriver()
+	m.spokes, m.returned, m.seen = nil, nil, 0
+	options := m.w.options
+	options.OnEvent, options.Store = nil, holding(before.contents())
+	m.w = newWorld(m.t, m.system, options)
+	m.read() // what was overdue is settled, and may be forgotten
+	counts := m.w.hub.Counts()
+	m.late, m.refused = counts.Late, counts.Refused
+	for id, s := range m.stories {
+		if _, remembered := m.w.hub.Inspect(id); remembered {
+			s.handle = m.find(t, id)
+		} else {
+			require.True(t, s.state.Settled(), "task %s was %v and is lost", id, s.state)
+			s.handle = nil // that of the dead process would not hear of it
+		}
+	}
+}
+
+// find returns the handle of a task that the hub knows.
+func (m *model) find(t *rapid.T, id string) *routing.Handle[int] {
+	handle, err := double.Submit(context.Background(), m.w.hub, 0, routing.ID(id))
+	if err != nil {
+		handle, err = routing.NewType[int, int](shout.Name()).Submit(context.Background(), m.w.hub, 0, routing.ID(id))
+	}
+	require.NoError(t, err)
+	return handle
+}
+
 func (m *model) requeue(t *rapid.T) {
 	quarantined := m.w.hub.Quarantined()
 	if len(quarantined) == 0 {
@@ -305,12 +349,7 @@ func (m *model) requeue(t *rapid.T) {
 		require.ErrorAs(t, err, &full)
 		return
 	}
-	handle, err := double.Submit(context.Background(), m.w.hub, 0, routing.ID(id))
-	if err != nil {
-		handle, err = routing.NewType[int, int]("shout").Submit(context.Background(), m.w.hub, 0, routing.ID(id))
-	}
-	require.NoError(t, err)
-	m.stories[id].handle = handle
+	m.stories[id].handle = m.find(t, id)
 }
 
 func (m *model) progress(t *rapid.T) {
@@ -356,6 +395,13 @@ func (m *model) follow(e routing.Event) {
 	tell := fmt.Sprintf("%v (was %v)", e, s.state)
 	charge := func() {
 		switch e.Outcome {
+		case routing.OutcomeReleased:
+		case routing.OutcomeInterrupted:
+			s.interrupted++
+		default:
+			s.interrupted = 0
+		}
+		switch e.Outcome {
 		case routing.OutcomeError:
 			if routing.IsPermanent(e.Err) {
 				require.Equal(m.t, routing.StateFailed, e.State, tell)
@@ -383,6 +429,7 @@ func (m *model) follow(e routing.Event) {
 		charge()
 		require.Less(m.t, s.errors, modelMaxAttempts, tell)
 		require.Less(m.t, s.strikes, modelQuarantine, tell)
+		require.Less(m.t, s.interrupted, 3, tell)
 		s.state = routing.StateWaiting
 	case routing.EventSettled:
 		require.False(m.t, s.state.Settled(), tell)
@@ -391,7 +438,7 @@ func (m *model) follow(e routing.Event) {
 		case routing.StateFailed:
 			require.True(m.t, s.errors == modelMaxAttempts || routing.IsPermanent(e.Err), tell)
 		case routing.StateQuarantined:
-			require.Equal(m.t, modelQuarantine, s.strikes, tell)
+			require.True(m.t, s.strikes == modelQuarantine || s.interrupted == 3, tell)
 		case routing.StateExpired:
 			require.False(m.t, e.Time.Before(s.deadline), tell)
 		}
@@ -400,7 +447,7 @@ func (m *model) follow(e routing.Event) {
 		require.Equal(m.t, s.lives, s.settlements, tell)
 	case routing.EventRequeued:
 		require.Equal(m.t, routing.StateQuarantined, s.state, tell)
-		s.state, s.errors, s.strikes = routing.StateWaiting, 0, 0
+		s.state, s.errors, s.strikes, s.interrupted = routing.StateWaiting, 0, 0, 0
 		s.lives++
 	}
 }
@@ -410,7 +457,9 @@ func (m *model) check(t *rapid.T) {
 	m.read()
 	var want routing.Counts
 	for id, s := range m.stories {
-		require.Equal(t, s.state, s.handle.Status(), id)
+		if s.handle != nil {
+			require.Equal(t, s.state, s.handle.Status(), id)
+		}
 		want.Accepted++
 		want.Attempts += uint64(s.attempts)
 		*map[routing.State]*uint64{
@@ -476,6 +525,9 @@ func (m *model) finish() {
 	m.check(m.t)
 	for id, s := range m.stories {
 		require.Equal(m.t, s.lives, s.settlements, "settlements of task %s", id)
+		if s.handle == nil {
+			continue
+		}
 		if _, err := await(m.t, s.handle); s.state == routing.StateDone {
 			require.NoError(m.t, err)
 		}

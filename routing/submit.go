@@ -14,6 +14,7 @@ type submission struct {
 	timeout     time.Duration
 	maxAttempts int
 	wait        bool
+	saved       *saved // if there is a store
 	faults      []error
 }
 

@@ -82,6 +82,8 @@ type TaskSnapshot struct {
 	Submitted time.Time
 	// Errors counts attempts that ended with an error, Strikes those that crashed, hung or timed out. All others were not charged.
 	Errors, Strikes int
+	// Interrupted counts attempts in a row during which the process died. See [Options.Interruptions].
+	Interrupted int
 	// Attempts are the last attempts, at most 32, oldest first; Forgotten counts those before.
 	Attempts  []Attempt
 	Forgotten int
@@ -115,6 +117,8 @@ type task struct {
 	err      error
 	progress any
 	done     chan struct{} // made by the first who waits
+
+	saved *saved // nil without a store
 
 	lease    *Lease // the current one
 	attempts []Attempt
@@ -187,6 +191,14 @@ func (t *task) end(at time.Time, kind OutcomeKind, err error, stack func() strin
 	current.End, current.Outcome, current.Err, current.stack = at, kind, err, stack
 }
 
+// dropInput lets go of what isn't needed any more.
+func (t *task) dropInput() {
+	t.in = nil
+	if t.saved != nil {
+		t.saved.in = nil
+	}
+}
+
 func (k OutcomeKind) strike() bool {
-	return k == OutcomeCrashed || k == OutcomeHung || k == OutcomeTimedOut
+	return k == OutcomeCrashed || k == OutcomeHung || k == OutcomeTimedOut || k == OutcomeInterrupted
 }

@@ -85,6 +85,9 @@ func (h *Hub) conclude(t *task, o Outcome, now int64) {
 		h.settle(t, v.next, o, now)
 		return
 	}
+	if o.kind != OutcomeReleased {
+		h.acquit(t, now)
+	}
 	h.move(t, StateWaiting)
 	t.lease = nil
 	after := h.redeliver(t, v, o, now)
@@ -132,12 +135,13 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	switch state {
 	case StateDone:
 		t.out = o.value
+		if t.saved != nil {
+			t.saved.out = o.stored
+		}
 	default:
 		t.err = &TaskError{ID: t.id, Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
 	}
-	if t.done != nil {
-		close(t.done)
-	}
+	h.announce(t, now)
 	e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
 	if ended != nil {
 		e.Attempt, e.Spoke = ended.attempt, ended.spoke.id
@@ -150,6 +154,18 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	}
 	h.leave(t, now)
 	h.finishDrain()
+}
+
+// announce tells those who wait for a task that it is settled. With a store that has to be recorded first.
+func (h *Hub) announce(t *task, now int64) {
+	if t.saved != nil {
+		t.saved.settled = now
+		h.acquit(t, now)
+		return
+	}
+	if t.done != nil {
+		close(t.done)
+	}
 }
 
 // cancel settles an unsettled task as cancelled.

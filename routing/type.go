@@ -63,6 +63,7 @@ func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...Subm
 			break
 		}
 		handle.Cancel(context.Cause(ctx))
+		<-handle.Done() // it is settled; with a store, that has to be recorded
 		return handle.result()
 	}
 	return handle.Await(ctx)
