@@ -220,8 +220,6 @@ const (
 	behind
 )
 
-func newStray(in *incarnation) *stray { return &stray{in: in} }
-
 // leftBehind notes that nobody waits for it any more, but for the time that user code of its node may take to end.
 func (s *stray) leftBehind() {
 	if s.state.CompareAndSwap(running, behind) {
@@ -243,9 +241,12 @@ func (s *stray) abandoned(reason error) {
 	}
 }
 
-func (s *stray) returned() {
-	if s.state.Swap(back) == behind {
+// returned says that it has come back, and reports whether it had been left.
+func (s *stray) returned() (left bool) {
+	left = s.state.Swap(back) == behind
+	if left {
 		s.in.node.tree.cameBack(s)
 		s.in.publish(Event{Kind: Returned})
 	}
+	return left
 }

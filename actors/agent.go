@@ -27,6 +27,8 @@ type agent struct {
 	handlers map[string]routing.Handler
 	spoke    *routing.Spoke
 	jobs     map[*job]struct{}
+	rested   *job // one that has ended, to be used again
+	up       bool // its start is over: a failure isn't one of the start
 	closing  bool // takes nothing more
 	draining bool // tells the actor when the last job is done
 }
@@ -97,12 +99,12 @@ func (a *agent) make() {
 
 // goAside runs user code beside the actor. It counts as left behind if it outlives the incarnation.
 func (a *agent) goAside(run func()) {
-	j := &job{agent: a, stray: newStray(a.in)}
+	j := newJob(a)
 	a.mu.Lock()
 	a.jobs[j] = struct{}{}
 	a.mu.Unlock()
 	a.in.node.tree.dispatcher.Schedule(func() {
-		defer a.done(j)
+		defer a.done(j, false)
 		run()
 	})
 }
@@ -117,6 +119,9 @@ func (a *agent) made(m *agentMade) {
 		return
 	}
 	a.in.ready()
+	a.mu.Lock()
+	a.up = true
+	a.mu.Unlock()
 }
 
 func (a *agent) join(code AgentCode) error {
@@ -159,17 +164,29 @@ func (a *agent) join(code AgentCode) error {
 
 // deliver takes a lease from the hub, on any goroutine.
 func (a *agent) deliver(l *routing.Lease) {
-	if !a.in.post(&agentLease{l}) {
+	a.mu.Lock()
+	up := a.up
+	a.mu.Unlock()
+	switch {
+	case up:
+		a.work(l)
+	case !a.in.post(&agentLease{l}): // it comes after the start
 		l.Settle(routing.Released(ErrShutdown))
 	}
 }
 
-// work begins a job.
+// work begins a job, on any goroutine.
 func (a *agent) work(l *routing.Lease) {
-	j := &job{agent: a, lease: l, stray: newStray(a.in)}
 	a.mu.Lock()
 	closing := a.closing
+	var j *job
 	if !closing {
+		j = a.rested
+		a.rested = nil
+		if j == nil {
+			j = newJob(a)
+		}
+		j.lease = l
 		a.jobs[j] = struct{}{}
 	}
 	a.mu.Unlock()
@@ -177,7 +194,7 @@ func (a *agent) work(l *routing.Lease) {
 		l.Settle(routing.Released(ErrShutdown))
 		return
 	}
-	a.in.node.tree.dispatcher.Schedule(j.run)
+	a.in.node.tree.dispatcher.Schedule(j.runs)
 }
 
 // more lets a job go on with the next lease, if the agent goes on.
@@ -195,14 +212,19 @@ func (a *agent) more(l *routing.Lease) *routing.Lease {
 	return l
 }
 
-// done takes a job off the books.
-func (a *agent) done(j *job) {
+// done takes a job off the books; one that ended well may be used again. The caller doesn't touch it any more.
+func (a *agent) done(j *job, well bool) {
+	leftBehind := j.stray.returned()
 	a.mu.Lock()
+	_, ours := a.jobs[j] // else somebody is about to leave it
 	delete(a.jobs, j)
+	if well && ours && !leftBehind {
+		j.stray.state.Store(running)
+		a.rested = j
+	}
 	idle := a.draining && len(a.jobs) == 0
 	a.draining = a.draining && !idle
 	a.mu.Unlock()
-	j.stray.returned()
 	if idle {
 		a.in.post(&agentIdle{})
 	}

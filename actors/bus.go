@@ -8,6 +8,8 @@ import (
 
 // bus numbers events and hands them to subscribers. Publishing never blocks and never runs a subscriber's code.
 type bus struct {
+	wanted atomic.Uint64 // the kinds of all subscriptions; written under mu
+
 	mu     sync.Mutex
 	seq    uint64
 	subs   map[*Subscription]struct{}
@@ -49,6 +51,7 @@ func (b *bus) subscribe(s *Subscription) {
 		b.subs = make(map[*Subscription]struct{})
 	}
 	b.subs[s] = struct{}{}
+	b.want()
 }
 
 func (b *bus) unsubscribe(s *Subscription) {
@@ -57,6 +60,7 @@ func (b *bus) unsubscribe(s *Subscription) {
 	if _, ok := b.subs[s]; ok {
 		delete(b.subs, s)
 		close(s.events)
+		b.want()
 	}
 }
 
@@ -69,6 +73,18 @@ func (b *bus) close() {
 		close(s.events)
 	}
 	b.subs = nil
+	b.want()
+}
+
+// wants reports whether somebody has subscribed to the kind.
+func (b *bus) wants(k EventKind) bool { return b.wanted.Load()&(1<<k) != 0 }
+
+func (b *bus) want() {
+	kinds := uint64(0)
+	for s := range b.subs {
+		kinds |= s.kinds
+	}
+	b.wanted.Store(kinds)
 }
 
 // Subscription receives a tree's events in order.

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -13,25 +12,45 @@ import (
 type job struct {
 	agent *agent
 	lease *routing.Lease
-	stray *stray
+	stray stray
+	runs  func()               // job.run, bound once
+	loses func(*routing.Lease) // job.beginPatience
+
+	mu       sync.Mutex     // guards the rest
+	handled  *routing.Lease // by a handler that hasn't returned
+	patience *patience      // with it, since its lease was revoked
+}
+
+func newJob(a *agent) *job {
+	j := &job{agent: a, stray: stray{in: a.in}}
+	j.runs, j.loses = j.run, j.beginPatience
+	return j
 }
 
 // run handles the lease, and goes on with the next one as long as the hub has one for the agent.
 func (j *job) run() {
-	defer j.agent.done(j)
+	well := false
+	var failure error
+	defer func() { // also when the handler ends the goroutine
+		a := j.agent
+		a.done(j, well)
+		if failure != nil {
+			a.in.fail(failure)
+		}
+	}()
 	for j.lease != nil {
-		o, lost, failure := j.handle()
-		if lost {
+		var o routing.Outcome
+		var lost bool
+		if o, lost, failure = j.handle(); lost {
 			return // it was given up, and its agent with it
 		}
 		next, _ := j.lease.Settle(o)
 		if failure != nil {
-			j.agent.done(j)
-			j.agent.in.fail(failure)
 			return
 		}
 		j.lease = j.agent.more(next)
 	}
+	well = true
 }
 
 // handle runs the user's handler. An error is the task's outcome; a panic is the agent's failure as well; a cancel from us is neither. It is lost if the
@@ -40,14 +59,15 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	a := j.agent
 	handler := a.handlers[j.lease.Type()] // written before the first lease came
 	ctx := j.lease.Context(a.ctx)
-	watch := &patience{job: j, lease: j.lease}
-	unwatch := context.AfterFunc(ctx, watch.begin)
+	j.mu.Lock()
+	j.handled = j.lease
+	j.mu.Unlock()
+	j.lease.OnRevoke(j.loses)
 
 	returned := false
 	defer func() {
 		value := recover()
-		unwatch()
-		lost = watch.end()
+		lost = j.endPatience()
 		switch {
 		case lost || returned: // what a handler does that was given up, even to panic, changes nothing
 		case value != nil:
@@ -70,28 +90,38 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	}
 }
 
-// patience is what an agent has with a handler whose context has ended: its shutdown time. A handler that hasn't returned by then hangs, and
-// its agent is replaced. When the agent itself stops, its supervisor does the waiting.
+// beginPatience is called when a lease was taken back. When the agent itself stops, its supervisor does the waiting.
+func (j *job) beginPatience(l *routing.Lease) {
+	if j.agent.ctx.Err() != nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.handled == l {
+		j.patience = &patience{job: j, lease: l}
+		j.patience.timer = time.AfterFunc(j.agent.in.node.patience(), j.patience.lose)
+	}
+}
+
+// endPatience says that the handler has returned, and reports whether that was too late.
+func (j *job) endPatience() (lost bool) {
+	j.mu.Lock()
+	p := j.patience
+	j.handled, j.patience = nil, nil
+	j.mu.Unlock()
+	return p != nil && p.end()
+}
+
+// patience is what an agent has with a handler whose lease was taken back: its shutdown time. A handler that hasn't returned by then hangs, and
+// its agent is replaced.
 type patience struct {
 	job   *job
 	lease *routing.Lease
+	timer *time.Timer // guarded by the job's mutex
 
 	mu    sync.Mutex
-	timer *time.Timer
 	ended bool // the handler has returned
 	lost  bool // before that, the time was over
-}
-
-func (p *patience) begin() {
-	a := p.job.agent
-	if a.ctx.Err() != nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.ended {
-		p.timer = time.AfterFunc(a.in.node.patience(), p.lose)
-	}
 }
 
 // end says that the handler has returned, and reports whether that was too late.
@@ -99,9 +129,7 @@ func (p *patience) end() (lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true
-	if p.timer != nil {
-		p.timer.Stop()
-	}
+	p.timer.Stop()
 	return p.lost
 }
 

@@ -152,13 +152,15 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 // openHub makes the hub that lives as long as the tree; its actor may come and go.
 func (t *Tree) openHub(root *nodeSpec) error {
 	o := t.options.hub
-	users := o.OnEvent
+	users, listening := o.OnEvent, o.Listening
+	usersListen := func() bool { return users != nil && (listening == nil || listening()) }
 	o.OnEvent = func(e routing.Event) {
 		t.publish(Event{Kind: TaskChanged, Path: e.Spoke.Path, Node: KindAgent, Incarnation: e.Spoke.Incarnation, Err: e.Err, Task: &e})
-		if users != nil {
+		if usersListen() {
 			users(e)
 		}
 	}
+	o.Listening = func() bool { return t.bus.wants(TaskChanged) || usersListen() }
 	hub, err := routing.NewHub(o)
 	if err != nil {
 		return &SpecError{[]Fault{{"WithHub", err.Error(), err}}}

@@ -28,7 +28,7 @@ type part struct {
 	begin func(size) (cases []benchmark, notes []string, end func())
 }
 
-var parts = []part{supervision, circuitBreaker}
+var parts = []part{supervision, circuitBreaker, taskRouting}
 
 func main() {
 	names := make([]string, len(parts))

@@ -29,106 +29,171 @@ type waiter struct {
 
 func (w *waiter) links() *node[*waiter] { return &w.node }
 
+// noOptions is a submission without options. Nobody writes to it.
+var noOptions submission
+
 // submit accepts a task, finds the one that is known by its id (fresh is false), or refuses.
 func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []SubmitOption) (_ *task, fresh bool, err error) {
-	var s submission
-	s.check(validName("task type", typeName))
-	for _, option := range opts {
-		option(&s)
+	s := &noOptions
+	if len(opts) > 0 {
+		s = &submission{}
+		for _, option := range opts {
+			option(s)
+		}
 	}
 	if len(s.faults) > 0 {
-		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, errors.Join(s.faults...))
+		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, errors.Join(append(s.faults, validName("task type", typeName))...))
 	}
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	if h.journal != nil {
-		raw, err := encode(in)
-		if err != nil {
-			return nil, false, fmt.Errorf("submit task of type %q: its input can't be recorded: %w", typeName, err)
+	lease := leaseOf(ctx)
+	if lease != nil && !s.detached {
+		own := *s
+		s = &own
+		if err := h.beSubtask(s, lease, typeName, in); err != nil {
+			return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
 		}
-		s.saved = &saved{in: raw}
 	}
-	t, fresh, w, err := h.admit(typeName, in, &s)
+	record := &task{id: s.id, key: s.key, in: in}
+	if err := h.keepInput(record); err != nil {
+		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
+	}
+	t, fresh, w, given, err := h.admit(record, typeName, s)
+	if given != nil {
+		given.deliver()
+	}
 	if w == nil {
 		return h.recorded(t, fresh, err)
 	}
-	if !s.deadline.IsZero() {
+	if at := s.end(); !at.IsZero() {
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, s.deadline, ErrExpired)
+		ctx, stop = context.WithDeadlineCause(ctx, at, ErrExpired)
 		defer stop()
 	}
+	if err := lease.rest(nil); err != nil {
+		return nil, false, err
+	}
+	defer lease.goOn()
 	return h.recorded(h.awaitAdmission(ctx, w))
 }
 
-// admit is submit as far as it needs no waiting; it returns a waiter if it does.
-func (h *Hub) admit(typeName string, in any, s *submission) (t *task, fresh bool, w *waiter, err error) {
+// admit is submit as far as it needs no waiting; it returns a waiter if it does. If a spoke is free for the task, it comes with its first
+// lease, which is to be delivered.
+func (h *Hub) admit(t *task, typeName string, s *submission) (_ *task, fresh bool, w *waiter, given *Lease, err error) {
 	h.mu.Lock()
 	defer h.unlock()
 	now := h.clock.now()
 	known, err := h.known(s.id, typeName)
 	if known != nil || err != nil {
-		return known, false, nil, err
+		return known, false, nil, nil, err
 	}
-	t, err = h.prepare(typeName, in, s, now)
-	if err != nil {
+	if err := h.prepare(t, typeName, s, now); err != nil {
 		h.books.Refused++
-		return nil, false, nil, err
+		return nil, false, nil, nil, err
 	}
 	full := h.fullGate(t.lane)
 	switch {
-	case full == nil:
+	case full == nil || t.mayExceed():
 		t.lane.gate.used++
 		h.gate.used++
 		h.accept(t, now)
-		return t, true, nil, nil
+		return t, true, nil, h.start(t, now), nil
 	case s.wait:
-		return nil, false, h.standInLine(t), nil
+		return nil, false, h.standInLine(t), nil, nil
 	}
 	h.books.Refused++
-	return nil, false, nil, h.queueFull(t.lane, full)
+	return nil, false, nil, nil, h.queueFull(t.lane, full)
 }
 
 // known finds the task of an id, if the hub remembers one.
 func (h *Hub) known(id, typeName string) (*task, error) {
-	t := h.records[id]
+	if id == "" {
+		return nil, nil
+	}
+	t := h.index.find(id)
 	if t != nil && t.lane.name != typeName {
 		return nil, &ConflictError{ID: id, Type: typeName, Known: t.lane.name}
 	}
 	return t, nil
 }
 
-// prepare makes the record of a new task, or refuses it for good.
-func (h *Hub) prepare(typeName string, in any, s *submission, now int64) (*task, error) {
+// prepare completes the record of a new task, or refuses it for good.
+func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error {
 	if h.closed != nil {
-		return nil, h.closed
+		return h.closed
 	}
 	lane := h.lanes[typeName]
 	if lane == nil || lane.unknown {
-		return nil, &UnknownTypeError{Type: typeName}
+		if err := validName("task type", typeName); err != nil {
+			return fmt.Errorf("submit task of type %q: %w", typeName, err)
+		}
+		return &UnknownTypeError{Type: typeName}
 	}
-	t := &task{id: s.id, key: s.key, lane: lane, in: in, saved: s.saved, maxAttempts: uint16(h.options.MaxAttempts), timeout: int64(h.options.AttemptTimeout)}
+	t.lane, t.maxAttempts, t.level = lane, lane.maxAttempts, levelOf(s.priority, s.parent != nil)
 	if s.maxAttempts > 0 {
 		t.maxAttempts = uint16(s.maxAttempts)
 	}
 	if s.timeout > 0 {
-		t.timeout = int64(min(s.timeout, forever))
+		t.more().timeout = int64(min(s.timeout, forever))
 	}
-	if !s.deadline.IsZero() {
-		t.deadline = h.clock.from(s.deadline)
-		if t.deadline <= now {
-			return nil, fmt.Errorf("submit task of type %q: %w", typeName, ErrExpired)
+	if s.backoff != nil {
+		t.more().backoff = s.backoff
+	}
+	if lane.lifetime > 0 && s.deadline.IsZero() {
+		t.deadline = now + int64(lane.lifetime)
+	}
+	if at := s.end(); !at.IsZero() {
+		if end := h.clock.from(at); t.deadline == 0 || end < t.deadline {
+			t.deadline = end
 		}
 	}
-	return t, nil
+	var err error
+	switch {
+	case t.overdue(now):
+		err = ErrExpired
+	case s.parent != nil && s.parent.hub == h:
+		err = h.bear(t, s.parent.task)
+	}
+	if err == nil {
+		err = h.resolve(s.inputs, t)
+	}
+	if err != nil {
+		return fmt.Errorf("submit task of type %q: %w", typeName, err)
+	}
+	return nil
 }
 
 // accept enters a task that has its places.
 func (h *Hub) accept(t *task, now int64) {
 	t.submitted = now
 	h.record(t)
+	t.joinFamily()
 	h.emit(Event{Kind: EventSubmitted}, t, now)
-	h.enqueue(t, false)
+}
+
+// enter lets an accepted task wait: for its inputs, or for a spoke.
+func (h *Hub) enter(t *task, now int64) {
+	if !h.awaitInputs(t) {
+		h.enqueue(t, false)
+	}
+	h.settleDoomed(now)
+}
+
+// start leases a task that was just accepted to a spoke, if one is free and no other task of its type is before it; else it waits.
+func (h *Hub) start(t *task, now int64) *Lease {
+	l := t.lane
+	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 || h.stopped(l) || t.hasInputs() {
+		h.enter(t, now)
+		return nil
+	}
+	s := h.pick(t).spoke
+	given := h.lease(t, s, now)
+	h.reseat(s)
+	if h.journal.deliver(given) {
+		return nil
+	}
+	return given
 }
 
 // fullGate returns the gate that a task of this lane cannot pass now, or nil.
@@ -159,6 +224,10 @@ func (h *Hub) standInLine(t *task) *waiter {
 		w.at = &h.gate
 	}
 	w.at.line.pushBack(w)
+	if parent := t.parent(); parent != nil {
+		k := parent.kin()
+		k.submitted = append(k.submitted, w)
+	}
 	return w
 }
 
@@ -191,6 +260,7 @@ func (h *Hub) leaveLine(w *waiter) {
 
 // answer ends a waiter's wait: with a task, or with an error.
 func (h *Hub) answer(w *waiter, t *task, err error) {
+	w.leaveParent()
 	w.at, w.task, w.err = nil, t, err
 	if err != nil {
 		h.books.Refused++
@@ -224,22 +294,36 @@ func (h *Hub) admitWaiting(now int64) {
 		if w == nil {
 			return
 		}
-		t := w.task
-		known, err := h.known(t.id, t.lane.name)
-		if err == nil && t.overdue(now) {
-			err = ErrExpired
+		if !h.turnedAway(w, now) {
+			h.gate.line.remove(w)
+			h.letIn(w, now)
 		}
-		if known != nil || err != nil {
-			h.leaveLine(w)
-			h.answer(w, known, err)
-			continue
-		}
-		h.gate.line.remove(w)
-		h.gate.used++
-		w.fresh = true
-		h.accept(t, now)
-		h.answer(w, t, nil)
 	}
+}
+
+// turnedAway answers a waiter whose turn it is, if its task isn't to be accepted any more.
+func (h *Hub) turnedAway(w *waiter, now int64) bool {
+	t := w.task
+	known, err := h.known(t.id, t.lane.name)
+	if err == nil && t.overdue(now) {
+		err = ErrExpired
+	}
+	if known == nil && err == nil {
+		return false
+	}
+	h.leaveLine(w)
+	h.answer(w, known, err)
+	return true
+}
+
+// letIn accepts the task of a waiter that has left its line, and has a place of its type.
+func (h *Hub) letIn(w *waiter, now int64) {
+	h.gate.used++
+	w.fresh = true
+	w.leaveParent()
+	h.accept(w.task, now)
+	h.enter(w.task, now)
+	h.answer(w, w.task, nil)
 }
 
 // turnAway refuses all who stand in line.

@@ -31,7 +31,7 @@ func TestAFullHubRefusesAndSaysWhenToTryAgain(t *testing.T) {
 }
 
 func TestATypeHasALimitOfItsOwn(t *testing.T) {
-	inWorld(t, routing.Options{PerType: map[string]int{"double": 1}}, func(w *world) {
+	inWorld(t, routing.Options{Types: map[string]routing.TypeOptions{"double": {Capacity: 1}}}, func(w *world) {
 		w.submit(1)
 		_, err := double.Submit(context.Background(), w.hub, 2)
 		var full *routing.QueueFullError
@@ -93,7 +93,7 @@ func TestBlockedSubmittersAreAdmittedInTheirOrder(t *testing.T) {
 }
 
 func TestASubmitterBlockedByItsTypeDoesNotBlockOthers(t *testing.T) {
-	inWorld(t, routing.Options{Capacity: 2, PerType: map[string]int{"double": 1}}, func(w *world) {
+	inWorld(t, routing.Options{Capacity: 2, Types: map[string]routing.TypeOptions{"double": {Capacity: 1}}}, func(w *world) {
 		s := w.join("a", 1, 1)
 		w.submit(1)
 		blocked := w.blocked(context.Background(), 2)
@@ -108,7 +108,7 @@ func TestASubmitterBlockedByItsTypeDoesNotBlockOthers(t *testing.T) {
 
 func TestABlockedSubmitEnds(t *testing.T) {
 	t.Run("with its context, passing its place on", func(t *testing.T) {
-		inWorld(t, routing.Options{Capacity: 2, PerType: map[string]int{"double": 2}}, func(w *world) {
+		inWorld(t, routing.Options{Capacity: 2, Types: map[string]routing.TypeOptions{"double": {Capacity: 2}}}, func(w *world) {
 			_, err := shout.Submit(context.Background(), w.hub, "x")
 			require.NoError(t, err)
 			w.submit(1)
@@ -138,7 +138,7 @@ func TestABlockedSubmitEnds(t *testing.T) {
 		})
 	})
 	t.Run("when the hub drains", func(t *testing.T) {
-		inWorld(t, routing.Options{Capacity: 1, PerType: map[string]int{"double": 1}}, func(w *world) {
+		inWorld(t, routing.Options{Capacity: 1, Types: map[string]routing.TypeOptions{"double": {Capacity: 1}}}, func(w *world) {
 			w.submit(1)
 			blocked := w.blocked(context.Background(), 2)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)

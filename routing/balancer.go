@@ -23,7 +23,7 @@ type Ranker interface {
 // Candidate is a spoke as a balancer sees it.
 type Candidate struct {
 	ID SpokeID
-	// Load is how many leases it holds, Credits how many it may hold.
+	// Load is how many of its credits are in use, Credits how many it has.
 	Load, Credits int
 	// Picked is a number that grows with every lease of the hub, as it was at this spoke's last lease; 0 is never.
 	Picked uint64

@@ -52,8 +52,9 @@ func (h *Hub) copyChanges(b *batch) *changes {
 // taskRecord is the task's record but for its attempts and the text of its error, which it returns.
 func (h *Hub) taskRecord(t *task, w wall) (taskRecord, error) {
 	r := taskRecord{
-		ID: exact(t.id), Type: exact(t.lane.name), Key: exact(t.key), State: t.state.String(),
-		Submitted: w.unixOf(t.submitted), Deadline: w.unixOf(t.deadline), Timeout: t.timeout, Settled: w.unixOf(t.saved.settled),
+		ID: exact(t.id), Type: exact(t.lane.name), Key: exact(t.key), State: t.state.String(), Gone: t.saved.forgotten,
+		Submitted: w.unixOf(t.submitted), Deadline: w.unixOf(t.deadline), Settled: w.unixOf(t.saved.settled),
+		Priority: t.priority(), Subtask: t.level%2 == 1,
 		MaxAttempts: int(t.maxAttempts), Attempt: int(t.attempt), Forgotten: int(t.forgotten),
 		Errors: int(t.errors), Strikes: int(t.strikes), Interrupted: int(t.saved.interrupted), Avoid: exact(t.avoid),
 		In: t.saved.in, Out: t.saved.out,
@@ -62,11 +63,34 @@ func (h *Hub) taskRecord(t *task, w wall) (taskRecord, error) {
 	if t.place == delayed {
 		r.ReadyAt = w.unixOf(t.readyAt)
 	}
-	var settled *TaskError
-	if settled, _ = t.err.(*TaskError); settled != nil && t.state.Settled() {
-		return r, settled.Err
+	if e := t.extra; e != nil {
+		r.Timeout = e.timeout
+		if b := e.backoff; b != nil {
+			r.Backoff = &backoffRecord{b.Min, b.Max, b.Factor, b.Jitter}
+		}
+		if k := e.kinship; k != nil {
+			r.Parent, r.Depth, r.Child = exact(k.parentID), k.depth, k.parent != nil
+		}
+		r.Inputs = t.inputRecords()
+	}
+	if t.state.Settled() && t.err != nil {
+		return r, t.err.Err
 	}
 	return r, nil
+}
+
+func (t *task) inputRecords() []inputRecord {
+	if !t.hasInputs() {
+		return nil
+	}
+	records := make([]inputRecord, len(t.extra.fan.inputs))
+	for i, in := range t.extra.fan.inputs {
+		records[i].ID = exact(in.id)
+		if in.input != nil {
+			records[i].Seq = in.input.seq
+		}
+	}
+	return records
 }
 
 func (h *Hub) booksRecord() booksRecord {

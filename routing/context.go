@@ -7,60 +7,127 @@ import (
 
 type leaseKey struct{}
 
-// jobContext is the context of one attempt: a cancellable context of the standard library, which knows its lease.
-type jobContext struct {
-	context.Context
-	lease *Lease
+// jobContext is a lease as the context of its attempt. Most handlers never look whether their context has ended; so the cancellable
+// context of the standard library that says so is made only when somebody asks.
+type jobContext Lease
+
+func (c *jobContext) Deadline() (time.Time, bool) {
+	c.ctxMu.Lock()
+	end, cause := (*Lease)(c).ends()
+	c.ctxMu.Unlock()
+	deadline, ok := c.parent.Deadline()
+	if cause != nil && (!ok || end.Before(deadline)) {
+		return end, true
+	}
+	return deadline, ok
 }
 
-func (c jobContext) Value(key any) any {
-	if key == (leaseKey{}) {
-		return c.lease
+func (c *jobContext) Done() <-chan struct{} { return (*Lease)(c).made().Done() }
+
+func (c *jobContext) Err() error {
+	if made := (*Lease)(c).ended(); made != nil {
+		return made.Err()
 	}
-	return c.Context.Value(key)
+	return nil
+}
+
+// Value also answers the standard library, which finds the cause of an end by a key of its own: that only the context that was made knows.
+func (c *jobContext) Value(key any) any {
+	if key == (leaseKey{}) {
+		return (*Lease)(c)
+	}
+	if made := (*Lease)(c).ended(); made != nil {
+		return made.Value(key)
+	}
+	return c.parent.Value(key)
 }
 
 // FromContext tells a handler which task it works on. It is false outside of a task.
 func FromContext(ctx context.Context) (TaskInfo, bool) {
-	lease, ok := ctx.Value(leaseKey{}).(*Lease)
-	if !ok {
+	lease := leaseOf(ctx)
+	if lease == nil {
 		return TaskInfo{}, false
 	}
 	return lease.Info(), true
-}
-
-// Progress reports how far the task is; the submitter reads the latest value with [Handle.Progress]. Outside of a task, and
-// from an attempt whose lease is gone, it does nothing.
-func Progress(ctx context.Context, value any) {
-	if lease, ok := ctx.Value(leaseKey{}).(*Lease); ok {
-		lease.hub.reportProgress(lease, value)
-	}
 }
 
 // Context returns the context for running the task, with the values and the cancellation of parent. It ends, with a cause
 // ([ErrExpired], [ErrAttemptTimeout], [ErrRevoked], or what the canceller gave), as soon as the result would not count any more, and
 // with context.Canceled once the lease is settled. Call it at most once.
 func (l *Lease) Context(parent context.Context) context.Context {
-	ctx, cancel := context.WithCancelCause(parent)
-	release := (func(error))(cancel)
-	if end, cause := l.ends(); cause != nil {
-		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, end, cause)
-		release = func(err error) { cancel(err); stop() }
-	}
 	l.ctxMu.Lock()
-	gone := l.gone
-	l.cancel = release
+	l.parent = parent
 	l.ctxMu.Unlock()
-	if gone != nil {
-		release(gone)
-	}
-	return jobContext{Context: ctx, lease: l}
+	return (*jobContext)(l)
 }
 
-// ends returns when the attempt must be over, and why; the cause is nil if there is no limit.
+// OnRevoke has f called once if the lease is taken back before it is settled, on the goroutine that takes it; f must not block. If that has
+// happened already, f is called now. Call it at most once.
+func (l *Lease) OnRevoke(f func(*Lease)) {
+	l.ctxMu.Lock()
+	gone := l.gone != nil
+	if !gone {
+		l.onRevoke = f
+	}
+	l.ctxMu.Unlock()
+	if gone {
+		f(l)
+	}
+}
+
+// ended returns the context that was made, or makes it if there is an end to tell of; nil if nobody has asked and there is none.
+func (l *Lease) ended() context.Context {
+	l.ctxMu.Lock()
+	made, over := l.ctx, l.gone != nil
+	end, cause := l.ends()
+	l.ctxMu.Unlock()
+	switch {
+	case made != nil:
+		return made
+	case over, l.parent.Err() != nil:
+		return l.made()
+	}
+	if cause != nil && !time.Now().Before(end) {
+		return l.made()
+	}
+	return nil
+}
+
+// made returns the context of the standard library behind the lease's.
+func (l *Lease) made() context.Context {
+	l.ctxMu.Lock()
+	defer l.ctxMu.Unlock()
+	if l.ctx != nil {
+		return l.ctx
+	}
+	ctx, cancel := context.WithCancelCause(l.parent)
+	release := (func(error))(cancel)
+	if deadline := l.task.deadline; deadline != 0 && l.gone != context.Canceled {
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadlineCause(ctx, l.hub.clock.at(deadline), ErrExpired)
+		release = func(err error) { cancel(err); stop() }
+	}
+	gone := l.gone
+	if l.expires != 0 && (gone == nil || gone == ErrAttemptTimeout) {
+		ctx, release = l.limit(ctx, release)
+		if _, limit := l.ends(); limit == ErrAttemptTimeout && l.left() <= 0 {
+			gone = ErrAttemptTimeout
+		}
+	}
+	l.ctx, l.cancel = ctx, release
+	if gone != nil {
+		release(gone) // nobody hears of this end but those who have the context, which the caller is about to get
+		l.cancel = nil
+	}
+	return ctx
+}
+
+// ends returns when the attempt must be over, and why; the cause is nil if there is no limit. The caller holds ctxMu.
 func (l *Lease) ends() (time.Time, error) {
 	deadline, expires := l.task.deadline, l.expires
+	if l.extra != nil && l.extra.restedAt != 0 {
+		expires = 0
+	}
 	switch {
 	case deadline == 0 && expires == 0:
 		return time.Time{}, nil
@@ -71,30 +138,38 @@ func (l *Lease) ends() (time.Time, error) {
 	}
 }
 
-// endContext ends the attempt's context, once; the first cause stays. The hub's mutex must not be held.
-func (l *Lease) endContext(cause error) {
+// revoke ends the attempt's context because the lease was taken back. The hub's mutex must not be held.
+func (l *Lease) revoke(cause error) {
 	l.ctxMu.Lock()
-	cancel := l.cancel
-	if l.gone != nil {
-		cancel = nil
-	} else {
+	first := l.gone == nil
+	if first {
 		l.gone = cause
 	}
+	cancel, tell := l.cancel, l.onRevoke
+	l.onRevoke = nil
 	l.ctxMu.Unlock()
-	if cause == ErrExpired || cause == ErrAttemptTimeout {
-		return // the context has a timer for that, and ends with the right Err by it
+	if !first {
+		return
 	}
-	if cancel != nil {
+	if cancel != nil && cause != ErrExpired { // for that it has a timer, and ends with the right Err by it
 		cancel(cause)
+	}
+	if tell != nil {
+		tell(l)
 	}
 }
 
 // releaseContext frees what the context of a returned lease holds.
 func (l *Lease) releaseContext() {
-	l.endContext(context.Canceled)
 	l.ctxMu.Lock()
+	if l.gone == nil {
+		l.gone = context.Canceled
+	}
 	cancel := l.cancel
-	l.cancel = nil
+	l.cancel, l.onRevoke = nil, nil
+	if l.extra != nil && l.extra.timer != nil {
+		l.extra.timer.Stop()
+	}
 	l.ctxMu.Unlock()
 	if cancel != nil {
 		cancel(context.Canceled)

@@ -65,12 +65,15 @@ func TestBackoffGrowsToItsCapAndJittersAroundIt(t *testing.T) {
 
 func TestOptionsNameEveryFault(t *testing.T) {
 	_, err := NewHub(Options{
-		Capacity: -1, QuarantineAfter: 1001, MaxAttempts: -2, Quarantine: -1, AttemptTimeout: -1, PerType: map[string]int{"a b": 0},
+		Capacity: -1, QuarantineAfter: 1001, MaxAttempts: -2, Quarantine: -1, AttemptTimeout: -1, Types: map[string]TypeOptions{
+			"a b": {Capacity: -1, QuarantineAfter: -1, MaxAttempts: 1001, Lifetime: -1, RetryBackoff: Backoff{Jitter: 2}},
+		},
 		RetryBackoff: Backoff{Min: -1, Max: -2, Factor: 0.5, Jitter: 1},
 	})
 	for _, part := range []string{
 		"Capacity is -1: it must be 1 to", "QuarantineAfter is 1001: it must be 1 to 1000", "MaxAttempts is -2", "Quarantine is -1",
-		"AttemptTimeout is -1ns", `"a b" has spaces`, `PerType["a b"] is 0`, "Backoff.Min is -1ns", "Backoff.Max is -2ns", "Backoff.Factor is 0.5", "Backoff.Jitter is 1",
+		"AttemptTimeout is -1ns", `"a b" has spaces`, `Types["a b"].Capacity is -1`, `Types["a b"].QuarantineAfter is -1`, `Types["a b"].MaxAttempts is 1001: it must be 0 to 1000`,
+		`Types["a b"].Lifetime is -1ns`, `Types["a b"].RetryBackoff is not possible: Backoff.Jitter is 2`, "Backoff.Min is -1ns", "Backoff.Max is -2ns", "Backoff.Factor is 0.5", "Backoff.Jitter is 1",
 	} {
 		assert.ErrorContains(t, err, part)
 	}

@@ -144,7 +144,7 @@ func TestAnAttemptThatTheProcessDiesDuringIsTriedAgainAndCounted(t *testing.T) {
 		func(w *world) {
 			w.declare()
 			assert.Equal(t, routing.Counts{Accepted: 2, Waiting: 2, Attempts: 1}, w.hub.Counts())
-			told := w.kinds(routing.EventResumed, routing.EventRetried)
+			told := w.kinds(routing.EventLoaded, routing.EventRetried)
 			require.Len(t, told, 2)
 			assert.Equal(t, routing.OutcomeInterrupted, told[1].Outcome)
 			assert.Equal(t, "t", told[1].Task)

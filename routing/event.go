@@ -3,6 +3,7 @@ package routing
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,13 +27,16 @@ const (
 	EventBalancerFault
 	// EventClosed: the hub was closed; what was unsettled was cancelled before, or with a store, let go.
 	EventClosed
-	// EventResumed: the hub has gone on from its store. Attempts that were interrupted are retried or quarantined next.
+	// EventPaused and EventResumed: of a type, of a spoke, or, with neither, of the hub.
+	EventPaused
 	EventResumed
+	// EventLoaded: the hub has gone on from its store. Attempts that were interrupted are retried or quarantined next.
+	EventLoaded
 	// EventStoreFailed: the store has failed, and the hub does nothing more. What was not recorded is undone, and its events were not told.
 	EventStoreFailed
 )
 
-var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed", "resumed", "store failed"}
+var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed", "paused", "resumed", "loaded", "store failed"}
 
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) {
@@ -65,6 +69,9 @@ func (e Event) String() string {
 	if e.Task != "" {
 		s += fmt.Sprintf(" %s/%s", e.Type, e.Task)
 	}
+	if e.Task == "" && e.Type != "" {
+		s += " " + e.Type
+	}
 	if e.Kind == EventSettled {
 		s += " " + e.State.String()
 	}
@@ -88,7 +95,9 @@ const (
 
 // eventFeed hands events to the callback, in order, one at a time, outside of the hub's lock.
 type eventFeed struct {
-	call func(Event)
+	call      func(Event)
+	listening func() bool // may be nil
+	pending   atomic.Bool // something is queued
 
 	mu      sync.Mutex // guards the rest; taken after the hub's mutex, never before it
 	queue   []Event
@@ -111,10 +120,14 @@ func (f *eventFeed) add(e Event) {
 		f.dropped += uint64(drop)
 	}
 	f.queue = append(f.queue, e)
+	f.pending.Store(true)
 }
 
 // flush hands out what is queued, unless somebody else is doing that: up to a limit itself, the rest on a goroutine.
 func (f *eventFeed) flush(limit int) {
+	if !f.pending.Load() {
+		return
+	}
 	f.mu.Lock()
 	if f.feeding || len(f.queue) == 0 {
 		f.mu.Unlock()
@@ -159,6 +172,7 @@ func (f *eventFeed) take(emptied []Event) []Event {
 	if emptied != nil {
 		f.spare = emptied[:0]
 	}
+	f.pending.Store(false)
 	if len(f.queue) == 0 {
 		f.feeding = false
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,4 +111,21 @@ func TestKindsHaveNames(t *testing.T) {
 	for _, unknown := range []string{routing.EventKind(99).String(), routing.State(99).String(), routing.OutcomeKind(99).String()} {
 		assert.True(t, strings.HasSuffix(unknown, "(99)"), unknown)
 	}
+}
+
+func TestWhoDoesNotListenCostsNothingAndMissesWhatHappensMeanwhile(t *testing.T) {
+	var listening atomic.Bool
+	inWorld(t, routing.Options{Listening: listening.Load}, func(w *world) {
+		w.join("a", 1, 1)
+		w.submit(1)
+		assert.Empty(t, w.kinds(routing.EventSpokeJoined, routing.EventSubmitted, routing.EventLeased))
+		listening.Store(true)
+		w.submit(2)
+		heard := w.kinds(routing.EventSubmitted)
+		require.Len(t, heard, 1)
+		assert.EqualValues(t, 1, heard[0].Seq)
+		listening.Store(false)
+		w.submit(3)
+		assert.Len(t, w.kinds(routing.EventSubmitted), 1)
+	})
 }

@@ -15,27 +15,44 @@ type Handle[Out any] struct {
 }
 
 // ID returns the task's id.
-func (h *Handle[Out]) ID() string { return h.task.id }
+func (h *Handle[Out]) ID() string { return h.hub.index.id(h.task) }
 
 // Done returns a channel that is closed when the task is settled, and with a store, when that is recorded. It is also closed, with the task unsettled, when
 // the hub lets go of it: see [ErrKept].
 func (h *Handle[Out]) Done() <-chan struct{} { return h.hub.settledChannel(h.task) }
 
 // Await waits for Done and returns the task's result, or a [*TaskError]. When ctx ends first it returns the cause of
-// ctx, and the task goes on.
+// ctx, and the task goes on. A handler that awaits another task does so with its context: its own credit is free for others as long
+// as it waits.
 func (h *Handle[Out]) Await(ctx context.Context) (Out, error) {
+	if err := h.wait(ctx); err != nil {
+		var zero Out
+		return zero, err
+	}
+	return h.result()
+}
+
+// wait waits until the task is settled (nil) or ctx ends.
+func (h *Handle[Out]) wait(ctx context.Context) error {
+	if h.task.over.Load() {
+		return nil
+	}
+	lease := leaseOf(ctx)
+	if err := lease.rest(h.task); err != nil {
+		return err
+	}
+	defer lease.goOn()
 	done := h.Done()
 	select {
 	case <-done:
-		return h.result()
+		return nil
 	default:
 	}
 	select {
 	case <-done:
-		return h.result()
+		return nil
 	case <-ctx.Done():
-		var zero Out
-		return zero, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 
@@ -54,24 +71,25 @@ func (h *Handle[Out]) Status() State {
 func (h *Handle[Out]) Progress() any {
 	h.hub.mu.Lock()
 	defer h.hub.mu.Unlock()
-	return h.task.progress
+	return h.task.progress()
 }
 
 // result returns the outcome of a settled task.
-func (h *Handle[Out]) result() (Out, error) {
-	h.hub.mu.Lock()
-	out, err := h.task.out, h.task.err
-	h.hub.mu.Unlock()
-	if err != nil {
+func (h *Handle[Out]) result() (Out, error) { return resultOf[Out](h.hub, h.task) }
+
+// resultOf returns the outcome of a settled task, which doesn't change any more.
+func resultOf[Out any](h *Hub, t *task) (Out, error) {
+	out := t.out
+	if t.err != nil {
 		var zero Out
-		return zero, err
+		return zero, t.err
 	}
 	value, err := as[Out](out)
 	switch {
 	case err == errOtherType:
-		err = fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.task.id, h.task.lane.name, out, reflect.TypeFor[Out]())
+		err = fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.index.id(t), t.lane.name, out, reflect.TypeFor[Out]())
 	case err != nil:
-		err = fmt.Errorf("task %s of type %q: its stored result doesn't decode as the %v that was asked for: %w", h.task.id, h.task.lane.name, reflect.TypeFor[Out](), err)
+		err = fmt.Errorf("task %s of type %q: its stored result doesn't decode as the %v that was asked for: %w", h.index.id(t), t.lane.name, reflect.TypeFor[Out](), err)
 	}
 	return value, err
 }

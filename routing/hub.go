@@ -24,16 +24,21 @@ type Hub struct {
 	ledger
 	lanes    map[string]*lane
 	spokes   map[string]*Spoke // by path
+	paused   bool
 	gate     gate
 	picks    uint64
-	closed   error // why new tasks are refused; nil while open
-	shut     bool  // Close was called
+	shelved  map[string]struct{} // paths of spokes paused by PauseSpoke
+	closed   error               // why new tasks are refused; nil while open
+	shut     bool                // Close was called
 	draining chan struct{}
 	pace     pace
 
 	dirty   []*lane  // have waiting tasks and free spokes
 	outbox  []*Lease // given by the pump, not yet delivered
 	revoked []revocation
+	after   []func() // to be called once the lock is given up
+	doomed  []doomed // to be settled; dooming while that is done
+	dooming bool
 	pumping bool
 	kicked  bool // a wake-up is on its way to the actor
 	wanted  bool // the actor is to be woken when the lock is given up
@@ -58,11 +63,12 @@ func NewHub(options Options) (*Hub, error) {
 		options:  options,
 		balancer: options.Balancer,
 		clock:    clock{epoch: time.Now()},
-		feed:     eventFeed{call: options.OnEvent},
+		feed:     eventFeed{call: options.OnEvent, listening: options.Listening},
 		settled:  make(chan struct{}),
 		ledger:   newLedger(options),
 		lanes:    make(map[string]*lane),
 		spokes:   make(map[string]*Spoke),
+		shelved:  make(map[string]struct{}),
 		gate:     gate{limit: options.Capacity},
 	}
 	h.ranker, _ = options.Balancer.(Ranker)
@@ -93,7 +99,7 @@ func (h *Hub) Declare(types ...string) error {
 // unsettled task with this id.
 func (h *Hub) Cancel(id string, cause error) bool {
 	h.mu.Lock()
-	t := h.records[id]
+	t := h.index.find(id)
 	h.mu.Unlock()
 	return t != nil && h.cancelTask(t, cause)
 }
@@ -140,15 +146,14 @@ func (h *Hub) shutDown(cause error) {
 	h.closed = nil
 	h.refuseNew(reason)
 	now := h.clock.now()
-	for _, t := range h.unsettled() {
-		if h.journal == nil {
+	for _, t := range slices.Backward(h.unsettled()) { // those first that need others, or are subtasks of others
+		switch {
+		case t.over.Load(): // as a subtask of another; or the store has failed, and all are kept
+		case h.journal != nil:
+			h.keep(t, reason, now)
+		default:
 			h.cancel(t, reason, now)
-			continue
 		}
-		if t.lease != nil {
-			h.conclude(t, Released(reason), now)
-		}
-		h.letGo(t, &causedError{ErrKept, reason})
 	}
 	h.finishDrain()
 	h.emit(Event{Kind: EventClosed, Err: cause}, nil, now)
@@ -158,7 +163,7 @@ func (h *Hub) shutDown(cause error) {
 func (h *Hub) Inspect(id string) (TaskSnapshot, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t := h.records[id]
+	t := h.index.find(id)
 	if t == nil {
 		return TaskSnapshot{}, false
 	}
@@ -169,7 +174,7 @@ func (h *Hub) Inspect(id string) (TaskSnapshot, bool) {
 func (h *Hub) Counts() Counts {
 	h.mu.Lock()
 	c := h.books
-	c.Spokes = len(h.spokes)
+	c.Spokes, c.Paused = len(h.spokes), h.paused
 	h.mu.Unlock()
 	h.feed.mu.Lock()
 	c.EventsDropped, c.EventPanics = h.feed.dropped, h.feed.panics
@@ -183,15 +188,18 @@ func (h *Hub) unlock() { h.release(inlineEvents) }
 // release is unlock for a caller that hands out so many events itself. The hub's actor hands out none: a callback that blocks must not hold it up.
 func (h *Hub) release(events int) {
 	h.startWriter()
-	revoked, wake := h.revoked, h.wake
-	h.revoked = nil
+	revoked, after, wake := h.revoked, h.after, h.wake
+	h.revoked, h.after = nil, nil
 	if !h.wanted {
 		wake = nil
 	}
 	h.wanted = false
 	h.mu.Unlock()
 	for _, r := range revoked {
-		r.lease.endContext(r.cause)
+		r.lease.revoke(r.cause)
+	}
+	for _, f := range after {
+		f()
 	}
 	if wake != nil {
 		wake()
@@ -221,12 +229,12 @@ func (h *Hub) finishDrain() {
 }
 
 func (h *Hub) emit(e Event, t *task, now int64) {
-	if h.feed.call == nil {
+	if h.feed.call == nil || h.feed.listening != nil && !h.feed.listening() {
 		return
 	}
 	e.Time = h.clock.at(now)
 	if t != nil {
-		e.Task, e.Type, e.State = t.id, t.lane.name, t.state
+		e.Task, e.Type, e.State = h.index.id(t), t.lane.name, t.state
 	}
 	if !h.journal.withhold(e) {
 		h.feed.add(e)
@@ -234,7 +242,8 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 }
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
-	info := TaskInfo{ID: t.id, Type: t.lane.name, Key: t.key, Attempt: attempt, IdempotencyKey: t.id}
+	id := h.index.id(t)
+	info := TaskInfo{ID: id, Type: t.lane.name, Key: t.key, Parent: t.parentID(), Priority: t.priority(), Attempt: attempt, IdempotencyKey: id}
 	if t.deadline != 0 {
 		info.Deadline = h.clock.at(t.deadline)
 	}
@@ -250,9 +259,13 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 		Strikes:   int(t.strikes),
 		Attempts:  slices.Clone(t.attempts),
 		Forgotten: int(t.forgotten),
-		Progress:  t.progress,
+		Progress:  t.progress(),
+		Inputs:    t.inputIDs(),
 	}
-	if s.State.Settled() {
+	if f := t.fan(); f != nil {
+		s.Pending = f.pending
+	}
+	if s.State.Settled() && t.err != nil {
 		s.Err = t.err
 	}
 	if t.saved != nil {
@@ -264,21 +277,13 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 func (h *Hub) settledChannel(t *task) <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if t.over() {
+	if t.over.Load() {
 		return h.settled
 	}
 	if t.done == nil {
 		t.done = make(chan struct{})
 	}
 	return t.done
-}
-
-func (h *Hub) reportProgress(l *Lease, value any) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if l.task.lease == l {
-		l.task.progress = value
-	}
 }
 
 func (h *Hub) cancelTask(t *task, cause error) bool {

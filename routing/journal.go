@@ -3,6 +3,7 @@ package routing
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -45,10 +46,11 @@ type saved struct {
 	batch       *batch // the last one with a change of the task, until it is committed
 	state       State  // in the store
 	known       bool   // the store has it
-	gone        bool   // it was forgotten
-	letGo       bool   // its hub has closed or failed
 	settled     int64  // when; on the hub's clock
+	needed      int32  // tasks that aren't settled for good and have it as an input
 	interrupted uint16
+	forgotten   bool // by the hub
+	gone        bool // and by the store, as nobody needs it
 }
 
 func newJournal(o Options) *journal {
@@ -81,9 +83,6 @@ func (t *task) seen() State {
 	return t.state
 }
 
-// over reports whether nothing more is to be waited for.
-func (t *task) over() bool { return t.seen().Settled() || t.saved != nil && t.saved.letGo }
-
 // pending returns the batch with the last change of a task; nil if that is committed.
 func (t *task) pending() *batch {
 	if t.saved == nil {
@@ -103,13 +102,54 @@ func (j *journal) mark(t *task) {
 	j.open.tasks = append(j.open.tasks, t)
 }
 
-// forget notes that a task is to have no record any more.
+// accept notes a new task.
+func (j *journal) accept(t *task) {
+	if j == nil {
+		return
+	}
+	for input := range t.inputs() {
+		input.saved.needed++
+	}
+	j.mark(t)
+}
+
+// retire notes that a task is settled for good: its own input and those of other tasks aren't needed any more.
+func (j *journal) retire(t *task) {
+	if j == nil {
+		return
+	}
+	t.saved.in = nil
+	for input := range t.inputs() {
+		input.saved.needed--
+		if input.saved.forgotten {
+			j.forget(input)
+		}
+	}
+	j.mark(t)
+}
+
+// forget notes that the hub has forgotten a task. It has no record any more as soon as nobody needs it as an input.
 func (j *journal) forget(t *task) {
 	if j == nil {
 		return
 	}
-	t.saved.gone = true
+	t.saved.forgotten = true
+	t.saved.gone = t.saved.needed == 0
 	j.mark(t)
+}
+
+// inputs iterates over the tasks that have to be there before this one begins.
+func (t *task) inputs() iter.Seq[*task] {
+	return func(yield func(*task) bool) {
+		if !t.hasInputs() {
+			return
+		}
+		for _, in := range t.extra.fan.inputs {
+			if in.input != nil && !yield(in.input) {
+				return
+			}
+		}
+	}
 }
 
 // deliver hands a lease over once it is recorded. Without a store that is now, and up to the caller.
@@ -125,8 +165,11 @@ func (j *journal) deliver(l *Lease) (later bool) {
 
 // withhold keeps an event until what it tells is recorded.
 func (j *journal) withhold(e Event) (later bool) {
-	if j == nil || j.failed != nil {
+	if j == nil {
 		return false
+	}
+	if j.failed != nil {
+		return e.Task != "" // that will never be recorded
 	}
 	j.open.events = append(j.open.events, e)
 	return true
@@ -240,9 +283,8 @@ func (h *Hub) committed(b *batch, c *changes) {
 			s.batch = nil
 		}
 		s.state, s.known = c.tasks[i].state, true
-		if t.over() && t.done != nil {
-			close(t.done)
-			t.done = nil
+		if s.state.Settled() && !t.over.Load() {
+			h.finish(t)
 		}
 	}
 	for _, e := range b.events {
@@ -272,72 +314,62 @@ func (h *Hub) failStore(cause error) {
 			h.undo(t)
 		}
 	}
-	reason := &causedError{ErrKept, j.failed}
+	now := h.clock.now()
 	for _, t := range h.unsettled() {
-		h.letGo(t, reason)
+		h.keep(t, j.failed, now)
 	}
 	for _, b := range lost {
 		b.err = j.failed
 		close(b.done)
 	}
 	h.finishDrain()
-	h.emit(Event{Kind: EventStoreFailed, Err: j.failed}, nil, h.clock.now())
+	h.emit(Event{Kind: EventStoreFailed, Err: j.failed}, nil, now)
 }
 
 // undo takes back what the store doesn't know of a task.
 func (h *Hub) undo(t *task) {
 	s := t.saved
 	s.batch = nil
-	if s.gone || h.records[t.id] != t {
-		if !s.state.Settled() {
-			t.out, t.err = nil, h.journal.failed
-			s.letGo = true
-		}
-		if t.done != nil {
-			close(t.done)
-			t.done = nil
+	if s.forgotten || h.index.find(t.id) != t {
+		if !t.over.Load() {
+			h.leaveInDoubt(t, h.journal.failed)
 		}
 		return
 	}
-	unsettle := t.state.Settled() && !s.state.Settled()
-	if unsettle {
+	if t.state.Settled() && !s.state.Settled() {
 		if t.place == aside {
 			h.quarantine.remove(t)
 		} else {
 			h.window.remove(t)
 		}
-		t.place, t.out, t.err = nowhere, nil, nil
+		t.place = nowhere
 		h.move(t, StateWaiting)
 	}
 	if !s.known {
-		h.letGo(t, h.journal.failed)
+		h.keep(t, h.journal.failed, h.clock.now())
 		h.books.Waiting--
 		h.books.Accepted--
 		h.books.Refused++
-		delete(h.records, t.id)
+		h.index.remove(t)
 	}
 }
 
-// letGo leaves an unsettled task to the store: it isn't leased any more, and those who wait for it are told why. The caller holds the hub's mutex.
-func (h *Hub) letGo(t *task, reason error) {
-	h.takeOut(t)
-	if l := t.lease; l != nil {
-		now := h.clock.at(h.clock.now())
-		t.end(now, OutcomeReleased, reason, nil)
-		if !l.returned {
-			h.revoked = append(h.revoked, revocation{l, reason})
-		}
-		t.lease = nil
-		h.move(t, StateWaiting)
+// keep leaves an unsettled task to the store: it isn't leased any more, and those who wait for it are told why. The caller holds the hub's mutex.
+func (h *Hub) keep(t *task, reason error, now int64) {
+	if t.lease != nil {
+		h.conclude(t, Released(reason), now)
 	}
+	h.takeOut(t)
 	h.schedule.remove(t)
 	t.due = 0
-	t.err = &TaskError{ID: t.id, Type: t.lane.name, State: t.state, Attempts: t.attempts, Err: reason}
-	t.saved.letGo = true
-	if t.done != nil {
-		close(t.done)
-		t.done = nil
-	}
+	h.leaveInDoubt(t, reason)
+}
+
+// leaveInDoubt tells those who wait for a task that they won't hear more of it from this hub.
+func (h *Hub) leaveInDoubt(t *task, reason error) {
+	t.out = nil
+	t.err = &TaskError{ID: t.id, Type: t.lane.name, State: StateWaiting, Attempts: t.attempts, Err: &causedError{ErrKept, reason}}
+	h.finish(t)
 }
 
 // StoreErr returns the [*StoreError] if the hub's store has failed.
@@ -410,5 +442,18 @@ func (s *saved) again() *saved {
 	if s == nil {
 		return nil
 	}
-	return &saved{in: s.in, batch: nil, state: s.state, known: s.known}
+	return &saved{in: s.in, state: s.state, known: s.known}
+}
+
+// keepInput encodes what the submitter gave, if there is a store.
+func (h *Hub) keepInput(t *task) error {
+	if h.journal == nil {
+		return nil
+	}
+	raw, err := encode(t.in)
+	if err != nil {
+		return fmt.Errorf("its input can't be recorded: %w", err)
+	}
+	t.saved = &saved{in: raw}
+	return nil
 }

@@ -2,12 +2,14 @@ package routing
 
 // lane is everything of one task type: the tasks that wait and the spokes that are free. All of it is guarded by the hub's mutex.
 type lane struct {
-	name   string
+	name string
+	policy
 	gate   gate
-	queue  list[*task]        // ready, first in first out
+	queue  readyQueue         // ready, in the order in which they are given out
 	hold   list[*task]        // ready, but kept a while from their last spoke
 	free   indexedHeap[*seat] // spokes with a free credit, in the balancer's order
 	spokes int                // joined
+	paused bool               // by PauseType
 	dirty  bool               // in the hub's list of lanes to look at
 
 	unknown  bool    // it has tasks from a store, but nobody has named its type since
@@ -39,7 +41,8 @@ const holdScan = 8
 func (h *Hub) lane(name string) *lane {
 	l := h.lanes[name]
 	if l == nil {
-		l = &lane{name: name, gate: gate{limit: h.options.PerType[name]}}
+		l = &lane{name: name, policy: h.options.policyOf(name)}
+		l.gate.limit = l.capacity
 		h.lanes[name] = l
 	}
 	l.unknown = false
@@ -84,13 +87,15 @@ func (h *Hub) takeOut(t *task) {
 		t.lane.queue.remove(t)
 	case held:
 		t.lane.hold.remove(t)
+	case blocked:
+		h.letGo(t)
 	}
 	t.place, t.readyAt = nowhere, 0
 }
 
 // touch asks the actor to look at the lane, if there may be something to match.
 func (h *Hub) touch(l *lane) {
-	if l.free.len() == 0 || l.queue.size+l.hold.size == 0 {
+	if l.free.len() == 0 || l.queue.size+l.hold.size == 0 || h.stopped(l) {
 		return
 	}
 	if !l.dirty {

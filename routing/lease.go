@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"context"
 	"math"
 	"sync"
 	"time"
@@ -13,20 +14,40 @@ type Lease struct {
 	spoke   *Spoke
 	input   any
 	attempt int
-	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none
+	expires int64 // end of the attempt's time limit on the hub's clock; 0 is none; written under the hub's mutex and ctxMu
 
-	node[*Lease]      // leases of the spoke; guarded by the hub's mutex
-	returned     bool // the spoke has settled it; guarded by the hub's mutex
+	node[*Lease]       // leases of the spoke; guarded by the hub's mutex
+	returned     bool  // the spoke has settled it; guarded by the hub's mutex
+	waits        int32 // goroutines of the handler that await something; guarded by the hub's mutex
 
-	ctxMu  sync.Mutex // guards cancel and gone; not held while calling cancel
-	cancel func(cause error)
-	gone   error
+	parent   context.Context // of the attempt's; set before anybody has that
+	ctxMu    sync.Mutex      // guards the rest; not held while calling onRevoke, or cancel once the context is known
+	ctx      context.Context // behind the attempt's, once it was needed
+	cancel   func(cause error)
+	onRevoke func(*Lease)
+	gone     error // the lease was revoked, or returned
+	extra    *leaseExtra
+}
+
+// leaseExtra is what most leases do without. It is guarded by ctxMu.
+type leaseExtra struct {
+	timer    *time.Timer    // of the time limit, if its context was made
+	restedAt int64          // since when that stands still, on the hub's clock; 0 if it doesn't
+	named    map[string]int // subtasks of the attempt, by derived id
+}
+
+// more returns the lease's extra, making it if there is none. The caller holds ctxMu.
+func (l *Lease) more() *leaseExtra {
+	if l.extra == nil {
+		l.extra = &leaseExtra{}
+	}
+	return l.extra
 }
 
 func (l *Lease) links() *node[*Lease] { return &l.node }
 
 // ID returns the task's id.
-func (l *Lease) ID() string { return l.task.id }
+func (l *Lease) ID() string { return l.hub.index.id(l.task) }
 
 // Type returns the name of the task's type.
 func (l *Lease) Type() string { return l.task.lane.name }
@@ -71,6 +92,8 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 	l.returned = true
 	if !s.left {
 		s.leases.remove(l)
+		l.stopResting()
+		s.wakeDrain()
 		if o.snapshot != nil {
 			_, _ = h.save(s, *o.snapshot) // if the store has failed, that is known
 		}

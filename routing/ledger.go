@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"crypto/rand"
 	"slices"
-	"strconv"
 )
 
 // Counts are the books of a hub. At every moment Accepted = Waiting + Leased + [Counts.Settled].
 type Counts struct {
 	Accepted uint64
-	// Now: Waiting includes tasks in a backoff.
-	Waiting, Leased uint64
+	// Now: Waiting includes tasks in a backoff, and the Blocked ones, which wait for inputs.
+	Waiting, Leased, Blocked uint64
 	// Settled so far. A task that is requeued from quarantine leaves it and is waiting again.
 	Done, Failed, Quarantined, Cancelled, Expired uint64
 	// Attempts is how many leases were given; Late how many outcomes came too late and were refused. (With a store, the counts of what changes no task,
@@ -20,6 +19,7 @@ type Counts struct {
 	// Refused is how many submits were turned down.
 	Refused uint64
 	Spokes  int
+	Paused  bool // by [Hub.Pause]
 	// EventsDropped and EventPanics count what went wrong with [Options.OnEvent].
 	EventsDropped, EventPanics uint64
 }
@@ -43,7 +43,7 @@ func (c *Counts) in(s State) *uint64 {
 // ledger is the memory of a hub: the record of every task that is unsettled, in quarantine, or in the window of settled ones.
 // Everything in it is guarded by the hub's mutex.
 type ledger struct {
-	records    map[string]*task
+	index      index
 	books      Counts
 	schedule   indexedHeap[*task] // by due time: deadlines, backoffs, holds, time limits of attempts
 	window     list[*task]        // settled, oldest first
@@ -51,17 +51,15 @@ type ledger struct {
 
 	journal                     *journal // to the store; nil without one
 	snapshots                   shelf    // of agents
-	nonce                       string   // distinguishes made-up ids of different hubs
 	seq                         uint64
 	keptSettled, keptQuarantine int
 }
 
 func newLedger(o Options) ledger {
 	return ledger{
-		records:        make(map[string]*task),
+		index:          newIndex(rand.Text()[:8]),
 		journal:        newJournal(o),
 		snapshots:      shelf{limit: o.Snapshots},
-		nonce:          rand.Text()[:8],
 		keptSettled:    o.Results,
 		keptQuarantine: o.Quarantine,
 	}
@@ -71,20 +69,13 @@ func newLedger(o Options) ledger {
 func (l *ledger) record(t *task) {
 	l.seq++
 	t.seq = l.seq
-	if t.id == "" {
-		t.id = l.madeUpID()
+	if l.journal != nil && t.id == "" {
+		t.id = l.index.madeUp(t.seq) // the next process makes up others
 	}
-	l.records[t.id] = t
+	l.index.put(t)
 	l.books.Accepted++
 	*l.books.in(t.state)++
-	l.journal.mark(t)
-}
-
-func (l *ledger) madeUpID() string {
-	var buf [32]byte
-	id := append(buf[:0], l.nonce...)
-	id = append(id, '-')
-	return string(strconv.AppendUint(id, l.seq, 36))
+	l.journal.accept(t)
 }
 
 // move books a task from its state to another.
@@ -97,13 +88,19 @@ func (l *ledger) move(t *task, to State) {
 
 // retire puts a settled task into the window.
 func (l *ledger) retire(t *task) {
-	t.dropInput()
+	t.in = nil
+	l.journal.retire(t)
+	t.forgetInputs()
+	l.remember(t)
+}
+
+// remember puts a task into the window, and forgets the oldest if they are too many.
+func (l *ledger) remember(t *task) {
 	l.window.pushBack(t)
-	l.journal.mark(t)
 	for l.window.size > l.keptSettled {
 		oldest := l.window.head
 		l.window.remove(oldest)
-		delete(l.records, oldest.id)
+		l.index.remove(oldest)
 		l.journal.forget(oldest)
 	}
 }
@@ -125,7 +122,7 @@ func (l *ledger) reschedule(t *task) {
 // unsettled returns all unsettled tasks, in the order in which they were accepted.
 func (l *ledger) unsettled() []*task {
 	tasks := make([]*task, 0, l.books.Unsettled())
-	for _, t := range l.records {
+	for t := range l.index.all() {
 		if !t.state.Settled() {
 			tasks = append(tasks, t)
 		}

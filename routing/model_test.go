@@ -33,6 +33,8 @@ type story struct {
 	settlements     int
 	lives           int
 	deadline        time.Time
+	priority        int
+	kind            string
 	handle          *routing.Handle[int]
 }
 
@@ -131,9 +133,13 @@ func (m *model) submit(t *rapid.T) {
 		deadline = time.Now().Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "deadline")) * time.Second)
 		options = append(options, routing.Deadline(deadline))
 	}
+	priority := rapid.SampledFrom([]int{0, 0, 0, 1, -4, 4}).Draw(t, "priority")
+	options = append(options, routing.Priority(priority))
+	kind := shout.Name()
 	var handle *routing.Handle[int]
 	var err error
 	if rapid.Bool().Draw(t, "double?") {
+		kind = double.Name()
 		handle, err = double.Submit(context.Background(), m.w.hub, 1, options...)
 	} else {
 		handle, err = routing.NewType[int, int](shout.Name()).Submit(context.Background(), m.w.hub, 1, options...)
@@ -145,7 +151,7 @@ func (m *model) submit(t *rapid.T) {
 		m.refused++
 		return
 	}
-	m.stories[handle.ID()] = &story{deadline: deadline, handle: handle, settlements: 0}
+	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, handle: handle}
 	m.order = append(m.order, handle.ID())
 }
 
@@ -422,6 +428,7 @@ func (m *model) follow(e routing.Event) {
 		require.Equal(m.t, routing.StateWaiting, s.state, tell)
 		require.Equal(m.t, s.attempts+1, e.Attempt, tell)
 		require.True(m.t, s.deadline.IsZero() || e.Time.Before(s.deadline), "%s: started after its deadline", tell)
+		m.nothingMoreUrgent(s, tell)
 		s.state, s.attempts, s.spoke, s.leasedAt = routing.StateLeased, e.Attempt, e.Spoke, e.Time
 	case routing.EventRetried:
 		require.Equal(m.t, routing.StateLeased, s.state, tell)
@@ -449,6 +456,14 @@ func (m *model) follow(e routing.Event) {
 		require.Equal(m.t, routing.StateQuarantined, s.state, tell)
 		s.state, s.errors, s.strikes, s.interrupted = routing.StateWaiting, 0, 0, 0
 		s.lives++
+	}
+}
+
+// nothingMoreUrgent checks, when a task is leased, that no task of its type that was ready all along has a higher priority.
+func (m *model) nothingMoreUrgent(s *story, tell string) {
+	for _, other := range m.stories {
+		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0
+		require.False(m.t, ready && other.kind == s.kind && other.priority > s.priority, tell)
 	}
 }
 

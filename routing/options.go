@@ -3,9 +3,7 @@ package routing
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -16,8 +14,8 @@ const maxTries = 1000
 type Options struct {
 	// Capacity is how many unsettled tasks the hub holds before it refuses more. Default 65,536.
 	Capacity int
-	// PerType limits the unsettled tasks of single types, below Capacity. Types that are not in it have no limit of their own.
-	PerType map[string]int
+	// Types are options of single types of task, by name.
+	Types map[string]TypeOptions
 	// Balancer chooses among free spokes. Default [LeastLoaded].
 	Balancer Balancer
 	// QuarantineAfter is how many attempts of a task may crash, hang or time out before it is quarantined, 1 to 1,000. Default 3.
@@ -55,6 +53,9 @@ type Options struct {
 	// whoever caused an event (but the hub's actor), so it must be quick and should not block; it may call the hub. A panic in it is counted and swallowed. If
 	// it falls more than 4,096 events behind, the oldest are dropped and counted. See [Counts].
 	OnEvent func(Event)
+	// Listening says whether OnEvent wants to hear of what happens now; what happens while it says no makes no event. It is called under the
+	// hub's lock, must be quick and must not call the hub. Default nil: always.
+	Listening func() bool
 }
 
 func (o Options) withDefaults() Options {
@@ -112,17 +113,12 @@ func (o Options) faults() error {
 	if o.StoreTimeout < 0 {
 		faults = append(faults, fmt.Errorf("field Options.StoreTimeout is %v: it must not be negative", o.StoreTimeout))
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.PerType)) {
-		if err := validName("task type", name); err != nil {
-			faults = append(faults, fmt.Errorf("field Options.PerType: %w", err))
-		}
-		within(fmt.Sprintf("PerType[%q]", name), o.PerType[name], 1, math.MaxInt32)
-	}
 	if o.AttemptTimeout < 0 {
 		faults = append(faults, fmt.Errorf("field Options.AttemptTimeout is %v: it must not be negative", o.AttemptTimeout))
 	}
 	if err := o.RetryBackoff.faults(); err != nil {
 		faults = append(faults, fmt.Errorf("field Options.RetryBackoff: %w", err))
 	}
+	faults = append(faults, o.typeFaults())
 	return errors.Join(faults...)
 }

@@ -52,10 +52,8 @@ func (h *Hub) pumpOnce() (more bool) {
 		h.fallDue(h.schedule.items[0], now)
 	}
 	for len(h.dirty) > 0 && len(h.outbox) < pumpBatch {
-		l := h.dirty[len(h.dirty)-1]
-		h.dirty = h.dirty[:len(h.dirty)-1]
-		l.dirty = false
-		h.match(l, now)
+		l, floor := h.nextLane()
+		h.match(l, floor, now)
 	}
 	for _, l := range h.outbox {
 		h.journal.deliver(l)
@@ -72,27 +70,48 @@ func (h *Hub) pumpOnce() (more bool) {
 	return due || len(h.dirty) > 0
 }
 
-// match leases the lane's waiting tasks to its free spokes, until one or the other is used up or the batch is full.
-func (h *Hub) match(l *lane, now int64) {
+// nextLane takes the lane with the most urgent task off the list of those to look at, and returns how urgent the others' are.
+func (h *Hub) nextLane() (l *lane, floor uint8) {
+	best := len(h.dirty) - 1
+	urgent := h.dirty[best].urgency()
+	for i := best - 1; i >= 0; i-- {
+		if u := h.dirty[i].urgency(); u > urgent {
+			best, urgent, floor = i, u, urgent
+		} else {
+			floor = max(floor, u)
+		}
+	}
+	l = h.dirty[best]
+	h.dirty = slices.Delete(h.dirty, best, best+1)
+	l.dirty = false
+	return l, floor
+}
+
+// urgency is the level of the lane's first task.
+func (l *lane) urgency() uint8 {
+	if t := l.queue.first(); t != nil {
+		return t.level
+	}
+	return 0
+}
+
+// match leases the lane's waiting tasks, down to a level, to its free spokes, until one or the other is used up or the batch is full.
+func (h *Hub) match(l *lane, floor uint8, now int64) {
 	give := func(t *task, to *seat) {
 		h.outbox = append(h.outbox, h.lease(t, to.spoke, now))
 		h.reseat(to.spoke)
 	}
-	next := l.hold.head
-	for i := 0; next != nil && i < holdScan && l.free.len() > 0; i++ {
-		t := next
-		next = t.next
-		if to := h.choose(t); to != nil {
-			give(t, to)
-		}
-	}
-	for l.free.len() > 0 {
-		t := l.queue.head
-		if t == nil {
+	for l.free.len() > 0 && !h.stopped(l) {
+		t := l.queue.first()
+		if len(h.outbox) >= pumpBatch || t != nil && t.level < floor {
+			h.touch(l)
 			return
 		}
-		if len(h.outbox) >= pumpBatch {
-			h.touch(l)
+		if held, to := h.chooseHeld(l, t, now); held != nil {
+			give(held, to)
+			continue
+		}
+		if t == nil {
 			return
 		}
 		if t.overdue(now) {
@@ -105,6 +124,19 @@ func (h *Hub) match(l *lane, now int64) {
 			h.holdBack(t, now)
 		}
 	}
+}
+
+// chooseHeld finds a task on hold, at least as urgent as first, that a free spoke may have.
+func (h *Hub) chooseHeld(l *lane, first *task, now int64) (*task, *seat) {
+	for i, t := 0, l.hold.head; t != nil && i < holdScan; i, t = i+1, t.next {
+		if t.overdue(now) || first != nil && t.level < first.level {
+			continue
+		}
+		if to := h.choose(t); to != nil {
+			return t, to
+		}
+	}
+	return nil, nil
 }
 
 // choose picks a free seat of the task's lane, which has one; nil if only the one to avoid is free and another may become so.
@@ -174,7 +206,7 @@ func (h *Hub) rank(s *Spoke) (rank float64) {
 	return rank
 }
 
-// pull gives a spoke that has just settled a lease the next one: the oldest task that waits for it.
+// pull gives a spoke that has just settled a lease the next one: the most urgent task that waits for it, among equals the oldest.
 func (h *Hub) pull(s *Spoke, now int64) *Lease {
 	for s.free() {
 		t := h.nextFor(s, now)
@@ -190,31 +222,32 @@ func (h *Hub) pull(s *Spoke, now int64) *Lease {
 }
 
 func (h *Hub) nextFor(s *Spoke, now int64) *task {
-	var oldest *task
+	var next *task
 	for i := range s.seats {
-		if t := h.nextIn(s.seats[i].lane, s, now); t != nil && (oldest == nil || t.seq < oldest.seq) {
-			oldest = t
+		l := s.seats[i].lane
+		if h.stopped(l) {
+			continue
+		}
+		if t := h.nextIn(l, s, now); t != nil && (next == nil || t.goesBefore(next)) {
+			next = t
 		}
 	}
-	return oldest
+	return next
 }
 
 // nextIn returns the first task of the lane that the spoke may have; those that should rather go elsewhere it holds back.
 func (h *Hub) nextIn(l *lane, s *Spoke, now int64) *task {
-	t := l.hold.head
-	for i := 0; t != nil && i < holdScan; i++ {
-		if t.avoid != s.id.Path {
-			return t
-		}
-		t = t.next
-	}
-	for t = l.queue.head; t != nil; t = l.queue.head {
-		if t.avoid != s.id.Path || h.options.PreferOther == 0 || !h.others(l, s.id.Path) {
-			return t
-		}
+	t := l.queue.first()
+	for t != nil && t.avoid == s.id.Path && h.options.PreferOther > 0 && h.others(l, s.id.Path) {
 		h.holdBack(t, now)
+		t = l.queue.first()
 	}
-	return nil
+	for i, held := 0, l.hold.head; held != nil && i < holdScan; i, held = i+1, held.next {
+		if held.avoid != s.id.Path && (t == nil || held.level >= t.level) {
+			return held
+		}
+	}
+	return t
 }
 
 // deliver hands the lease to its spoke. The hub's mutex must not be held.

@@ -52,11 +52,11 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 	again := &task{
 		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
 		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
-		submitted: t.submitted, deadline: t.deadline, timeout: t.timeout,
-		state: StateQuarantined, saved: t.saved.again(),
+		submitted: t.submitted, deadline: t.deadline, extra: t.nextLife(),
+		state: StateQuarantined, level: t.level, saved: t.saved.again(),
 	}
 	t.in = nil
-	h.records[id] = again
+	h.index.put(again)
 	h.move(again, StateWaiting)
 	again.lane.gate.used++
 	h.gate.used++
@@ -93,7 +93,7 @@ func (h *Hub) discardByID(id string) (recorded *batch, err error) {
 }
 
 func (h *Hub) inQuarantine(id string) (*task, error) {
-	t := h.records[id]
+	t := h.index.find(id)
 	if t == nil || t.state != StateQuarantined || t.place != aside {
 		return nil, ErrNotQuarantined
 	}

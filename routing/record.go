@@ -71,10 +71,18 @@ type taskRecord struct {
 	Key         exact           `json:"key,omitempty"`
 	State       string          `json:"state"`
 	Discarded   bool            `json:"discarded,omitempty"` // from quarantine
+	Gone        bool            `json:"gone,omitempty"`      // forgotten, and only kept as somebody's input
 	Submitted   int64           `json:"submitted"`
 	Deadline    int64           `json:"deadline,omitempty"`
-	Timeout     int64           `json:"timeout,omitempty"` // of each attempt, in nanoseconds
-	ReadyAt     int64           `json:"ready,omitempty"`   // end of a backoff
+	Timeout     int64           `json:"timeout,omitempty"` // of each attempt, in nanoseconds, if it has one of its own
+	Backoff     *backoffRecord  `json:"backoff,omitempty"` // likewise
+	Priority    int             `json:"priority,omitempty"`
+	Subtask     bool            `json:"subtask,omitempty"` // it comes before others of its priority
+	Parent      exact           `json:"parent,omitempty"`  // the id
+	Depth       int             `json:"depth,omitempty"`   // how many tasks it is below
+	Child       bool            `json:"child,omitempty"`   // it ends with its parent
+	Inputs      []inputRecord   `json:"inputs,omitempty"`
+	ReadyAt     int64           `json:"ready,omitempty"` // end of a backoff
 	Settled     int64           `json:"settled,omitempty"`
 	MaxAttempts int             `json:"max_attempts"`
 	Attempt     int             `json:"attempt,omitempty"` // leases so far
@@ -87,6 +95,18 @@ type taskRecord struct {
 	Out         json.RawMessage `json:"out,omitempty"`
 	Err         *string         `json:"err,omitempty"`
 	Attempts    []attemptRecord `json:"attempts,omitempty"`
+}
+
+type backoffRecord struct {
+	Min    time.Duration `json:"min"`
+	Max    time.Duration `json:"max"`
+	Factor float64       `json:"factor"`
+	Jitter float64       `json:"jitter"`
+}
+
+type inputRecord struct {
+	ID  exact  `json:"id"`
+	Seq uint64 `json:"seq,omitempty"` // its number, as long as it is needed: an id can be used again
 }
 
 type attemptRecord struct {
@@ -187,6 +207,13 @@ func (r *taskRecord) faults() error {
 	within("interrupted", r.Interrupted, 0, math.MaxUint16)
 	check(r.Timeout >= 0 && r.Timeout <= int64(forever), "timeout is %d", r.Timeout)
 	check(!r.Discarded || state == StateQuarantined, "discarded, but %s", r.State)
+	check(!r.Gone || state.Settled(), "gone, but %s", r.State)
+	within("priority", r.Priority, LowestPriority, HighestPriority)
+	within("depth", r.Depth, 0, maxDepth)
+	check(len(r.Inputs) <= maxInputs, "%d inputs", len(r.Inputs))
+	if b := r.Backoff; b != nil {
+		check((Backoff{b.Min, b.Max, b.Factor, b.Jitter}).faults() == nil, "backoff %+v", *b)
+	}
 	check(state != StateLeased || len(r.Attempts) > 0, "leased without an attempt")
 	for _, a := range r.Attempts {
 		_, known := parseOutcome(a.Outcome)
@@ -218,12 +245,22 @@ func (r *taskRecord) append(b []byte) []byte {
 	o.exact("type", r.Type)
 	o.optional("key", r.Key)
 	o.text("state", r.State)
-	if r.Discarded {
-		o.raw("discarded", []byte("true"))
-	}
+	o.flag("discarded", r.Discarded)
+	o.flag("gone", r.Gone)
 	o.number("submitted", r.Submitted)
 	o.nonzero("deadline", r.Deadline)
 	o.nonzero("timeout", r.Timeout)
+	if r.Backoff != nil {
+		o.other("backoff", r.Backoff)
+	}
+	o.nonzero("priority", int64(r.Priority))
+	o.flag("subtask", r.Subtask)
+	o.optional("parent", r.Parent)
+	o.nonzero("depth", int64(r.Depth))
+	o.flag("child", r.Child)
+	if len(r.Inputs) > 0 {
+		o.other("inputs", r.Inputs)
+	}
 	o.nonzero("ready", r.ReadyAt)
 	o.nonzero("settled", r.Settled)
 	o.number("max_attempts", int64(r.MaxAttempts))
@@ -295,6 +332,18 @@ func (o *object) nonzero(name string, n int64) {
 	if n != 0 {
 		o.number(name, n)
 	}
+}
+
+func (o *object) flag(name string, set bool) {
+	if set {
+		o.raw(name, []byte("true"))
+	}
+}
+
+// other is for what few records have.
+func (o *object) other(name string, v any) {
+	raw, _ := json.Marshal(v) // these can't fail
+	o.raw(name, raw)
 }
 
 func (o *object) raw(name string, raw []byte) {

@@ -85,6 +85,10 @@ func (c *contents) faults() error {
 	}
 	var waiting, leased uint64
 	ids := make(map[exact]bool, len(c.tasks))
+	numbers := make(map[uint64]bool, len(c.tasks))
+	for _, t := range c.tasks {
+		numbers[t.seq] = true
+	}
 	for i, t := range c.tasks {
 		switch t.State {
 		case StateWaiting.String():
@@ -92,10 +96,15 @@ func (c *contents) faults() error {
 		case StateLeased.String():
 			leased++
 		}
-		if ids[t.ID] {
+		if ids[t.ID] && !t.Gone {
 			return fmt.Errorf("it has task %q twice", t.ID)
 		}
-		ids[t.ID] = true
+		ids[t.ID] = ids[t.ID] || !t.Gone
+		for _, in := range t.Inputs {
+			if in.Seq != 0 && !numbers[in.Seq] {
+				return fmt.Errorf("task %q needs %q, which it doesn't have", t.ID, in.ID)
+			}
+		}
 		if i > 0 && t.seq == c.tasks[i-1].seq {
 			return fmt.Errorf("it has task number %d twice", t.seq)
 		}
@@ -140,31 +149,68 @@ func (h *Hub) resume() error {
 		h.shelve(s)
 	}
 	w := h.clock.wall()
+	tasks := make(map[uint64]*task, len(c.tasks))
 	var settled, unsettled []*task
 	for _, r := range c.tasks {
 		t := h.taskFrom(r, w)
-		h.records[t.id] = t
-		if t.state.Settled() {
-			settled = append(settled, t)
+		tasks[t.seq] = t
+		switch {
+		case t.saved.forgotten:
 			continue
+		case t.state.Settled():
+			settled = append(settled, t)
+		default:
+			unsettled = append(unsettled, t)
+			t.lane.gate.used++
+			h.gate.used++
 		}
-		unsettled = append(unsettled, t)
-		t.lane.gate.used++
-		h.gate.used++
+		h.index.put(t)
 	}
-	h.emit(Event{Kind: EventResumed}, nil, w.now)
+	for _, r := range c.tasks {
+		h.link(tasks[r.seq], r, tasks)
+	}
+	for _, t := range tasks {
+		if t.saved.forgotten && t.saved.needed == 0 {
+			h.journal.forget(t)
+		}
+	}
+	h.emit(Event{Kind: EventLoaded}, nil, w.now)
 	slices.SortStableFunc(settled, func(a, b *task) int { return cmp.Compare(a.saved.settled, b.saved.settled) })
 	for _, t := range settled {
 		if t.place == aside {
 			h.setAside(t, w.now)
 		} else {
-			h.retire(t)
+			h.remember(t)
 		}
 	}
 	for _, t := range unsettled {
 		h.goOn(t, w.now)
 	}
+	h.settleDoomed(w.now)
 	return nil
+}
+
+// link ties a task to those that it has to do with.
+func (h *Hub) link(t *task, r storedTask, tasks map[uint64]*task) {
+	if len(r.Inputs) > 0 {
+		edges := make([]edge, len(r.Inputs))
+		for i, in := range r.Inputs {
+			edges[i] = edge{id: string(in.ID), input: tasks[in.Seq], dependant: t}
+			if in.Seq != 0 {
+				tasks[in.Seq].saved.needed++
+			}
+		}
+		t.fanOut().inputs = edges
+	}
+	if r.Parent == "" {
+		return
+	}
+	k := t.kin()
+	k.parentID, k.depth = string(r.Parent), r.Depth
+	if parent := h.index.find(k.parentID); r.Child && parent != nil && !parent.state.Settled() && !t.state.Settled() {
+		k.parent = parent
+		t.joinFamily()
+	}
 }
 
 // taskFrom makes a task of its record.
@@ -172,11 +218,20 @@ func (h *Hub) taskFrom(r storedTask, w wall) *task {
 	state, _ := parseState(r.State) // it was checked
 	t := &task{
 		id: string(r.ID), key: string(r.Key), lane: h.storedLane(string(r.Type)), seq: r.seq,
-		avoid: string(r.Avoid), attempts: attemptsFrom(r.Attempts),
-		submitted: w.from(r.Submitted), deadline: w.from(r.Deadline), timeout: r.Timeout, readyAt: w.from(r.ReadyAt),
+		avoid: string(r.Avoid), attempts: attemptsFrom(r.Attempts), level: levelOf(int8(r.Priority), r.Subtask),
+		submitted: w.from(r.Submitted), deadline: w.from(r.Deadline), readyAt: w.from(r.ReadyAt),
 		attempt: int32(r.Attempt), forgotten: int32(r.Forgotten), errors: uint16(r.Errors), strikes: uint16(r.Strikes), maxAttempts: uint16(r.MaxAttempts),
 		state: state,
-		saved: &saved{in: r.In, out: r.Out, state: state, known: true, settled: w.from(r.Settled), interrupted: uint16(r.Interrupted)},
+		saved: &saved{in: r.In, out: r.Out, state: state, known: true, settled: w.from(r.Settled), forgotten: r.Gone, interrupted: uint16(r.Interrupted)},
+	}
+	if r.Timeout > 0 {
+		t.more().timeout = r.Timeout
+	}
+	if b := r.Backoff; b != nil {
+		t.more().backoff = &Backoff{b.Min, b.Max, b.Factor, b.Jitter}
+	}
+	if state.Settled() {
+		t.over.Store(true)
 	}
 	if r.In != nil {
 		t.in = Stored(r.In)
@@ -218,12 +273,16 @@ func (h *Hub) storedLane(name string) *lane {
 
 // await lets a task wait as it did.
 func (h *Hub) await(t *task, now int64) {
-	if t.readyAt <= now {
+	ready := t.readyAt
+	if h.awaitInputs(t) {
+		return
+	}
+	if ready <= now {
 		t.readyAt = 0
 		h.enqueue(t, false)
 		return
 	}
-	t.readyAt = min(t.readyAt, now+int64(maxRetryAfter)) // the wall clock may have been set back
+	t.readyAt = min(ready, now+int64(maxRetryAfter)) // the wall clock may have been set back
 	t.place = delayed
 	h.plan(t)
 }

@@ -19,7 +19,7 @@ type SpokeSpec struct {
 	ID SpokeID
 	// Types are the names of the task types it handles, at least one.
 	Types []string
-	// Credits is how many leases it may hold at a time. Default 1.
+	// Credits is how many leases it may hold at a time, beside those whose handlers await subtasks. Default 1.
 	Credits int
 	// Deliver hands it a lease. It is called outside of the hub's lock, on any goroutine, possibly after the lease was revoked or the
 	// spoke has left, and must not block. If it panics, the spoke leaves.
@@ -35,10 +35,13 @@ type Spoke struct {
 	seats   []seat
 
 	// Guarded by the hub's mutex.
-	leases list[*Lease] // given and not returned
-	picked uint64       // the hub's count of leases at the last one
-	paused bool
-	left   bool
+	leases  list[*Lease] // given and not returned
+	resting int          // of them, with handlers that await something
+	picked  uint64       // the hub's count of leases at the last one
+	paused  bool
+	shelved bool // paused by PauseSpoke
+	left    bool
+	idle    chan struct{} // closed when it holds nothing; made by who drains it
 }
 
 // Join registers a spoke: from now on it is delivered leases. An earlier incarnation with the same path leaves first.
@@ -64,6 +67,7 @@ func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
 		l.spokes++
 		s.seats[i] = seat{spoke: s, lane: l}
 	}
+	_, s.shelved = h.shelved[s.id.Path]
 	h.spokes[s.id.Path] = s
 	h.emit(Event{Kind: EventSpokeJoined, Spoke: s.id}, nil, now)
 	h.reseat(s)
@@ -105,7 +109,7 @@ func (s *Spoke) Leave(cause error) {
 	h.leaveSpoke(s, cause, h.clock.now())
 }
 
-// Pause keeps new leases from the spoke; those it has go on.
+// Pause keeps new leases from the spoke; those it has go on. See also [Hub.PauseSpoke], which outlasts the registration.
 func (s *Spoke) Pause() { s.setPaused(true) }
 
 // Resume undoes Pause.
@@ -134,14 +138,18 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 			h.conclude(l.task, Released(cause), now)
 		}
 	}
+	s.wakeDrain()
 	h.emit(Event{Kind: EventSpokeLeft, Spoke: s.id, Err: cause}, nil, now)
 }
 
 // free reports whether the spoke may have another lease.
-func (s *Spoke) free() bool { return !s.left && !s.paused && s.leases.size < s.credits }
+func (s *Spoke) free() bool { return !s.left && !s.paused && !s.shelved && s.busy() < s.credits }
+
+// busy returns how many credits are in use; for a while it may be more than there are.
+func (s *Spoke) busy() int { return s.leases.size - s.resting }
 
 func (s *Spoke) candidate() Candidate {
-	return Candidate{ID: s.id, Load: s.leases.size, Credits: s.credits, Picked: s.picked}
+	return Candidate{ID: s.id, Load: s.busy(), Credits: s.credits, Picked: s.picked}
 }
 
 func (s *Spoke) seatIn(l *lane) *seat {

@@ -5,21 +5,29 @@ import (
 	"time"
 )
 
-// SubmitOption is an option of a submit: [ID], [Key], [Deadline], [Timeout], [MaxAttempts], [Wait].
+// SubmitOption is an option of a submit: [ID], [Key], [Priority], [Deadline], [Timeout], [MaxAttempts],
+// [RetryBackoff], [After], [Detached], [Wait].
 type SubmitOption func(*submission)
 
 type submission struct {
 	id, key     string
+	priority    int8
+	hasPriority bool
+	backoff     *Backoff
+	inputs      []named
+	detached    bool
+	parent      *Lease    // whose handler submits it, if it is to be a subtask
+	inherited   time.Time // its deadline
 	deadline    time.Time
 	timeout     time.Duration
 	maxAttempts int
 	wait        bool
-	saved       *saved // if there is a store
 	faults      []error
 }
 
 // ID names the task. Submitting an id that the hub knows returns the handle of the task it has (input and options of the
-// second submit are ignored). Without it the hub makes up an id that is unique across hubs and processes.
+// second submit are ignored). Without it the hub makes up an id that is unique across hubs and processes, or, for a subtask, one that is
+// found again by the next attempt of its parent.
 func ID(id string) SubmitOption {
 	return func(s *submission) {
 		s.id = id
@@ -48,7 +56,7 @@ func Deadline(at time.Time) SubmitOption {
 	}
 }
 
-// Timeout limits each attempt; it replaces [Options.AttemptTimeout]. An attempt that outlives it is charged to the task.
+// Timeout limits each attempt; it replaces that of the type, see [TypeOptions] and [Options.AttemptTimeout]. An attempt that outlives it is charged to the task.
 func Timeout(d time.Duration) SubmitOption {
 	return func(s *submission) {
 		s.timeout = d
@@ -64,6 +72,17 @@ func MaxAttempts(n int) SubmitOption {
 		s.maxAttempts = n
 		if n < 1 || n > maxTries {
 			s.check(fmt.Errorf("max attempts is %d: it must be 1 to %d", n, maxTries))
+		}
+	}
+}
+
+// RetryBackoff is the delay after an attempt that was charged; it replaces [Options.RetryBackoff].
+func RetryBackoff(b Backoff) SubmitOption {
+	return func(s *submission) {
+		b = b.withDefaults()
+		s.backoff = &b
+		if err := b.faults(); err != nil {
+			s.check(fmt.Errorf("retry backoff: %w", err))
 		}
 	}
 }

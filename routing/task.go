@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,9 @@ func (s State) Settled() bool { return s >= StateDone }
 // TaskInfo is what is known of a task when it is leased.
 type TaskInfo struct {
 	ID, Type, Key string
+	// Parent is the id of the task whose subtask it is, if it is one.
+	Parent   string
+	Priority int
 	// Attempt is the number of this lease, from 1; it grows with every lease, the uncharged ones too.
 	Attempt int
 	// IdempotencyKey is the same for all attempts of the task: hand it to services that can tell a repetition.
@@ -88,6 +92,9 @@ type TaskSnapshot struct {
 	Attempts  []Attempt
 	Forgotten int
 	Progress  any
+	// Inputs are the ids of the tasks that it needs, see [After]; Pending is how many of them it still waits for.
+	Inputs  []string
+	Pending int
 	// Err is the task's [*TaskError] if it is settled without a result.
 	Err error
 }
@@ -103,6 +110,7 @@ const (
 	queued        // in its lane, ready
 	held          // ready, but only its last spoke is free: waits a while for another
 	delayed       // not ready: waits in the schedule for its backoff
+	blocked       // not ready: waits for its inputs
 	aside         // in quarantine
 )
 
@@ -112,11 +120,11 @@ type task struct {
 	lane    *lane
 	seq     uint64 // order of acceptance
 
-	in       any // dropped when settled, but not in quarantine
-	out      any
-	err      error
-	progress any
-	done     chan struct{} // made by the first who waits
+	in    any // dropped when settled, but not in quarantine
+	out   any
+	err   *TaskError    // if it is settled without a result
+	done  chan struct{} // made by the first who waits
+	extra *extra        // nil for most
 
 	saved *saved // nil without a store
 
@@ -125,9 +133,9 @@ type task struct {
 	avoid    string // path of the spoke that had the last charged attempt
 
 	// Times are nanoseconds of the hub's clock; 0 is none.
-	submitted, deadline, timeout int64
-	readyAt                      int64 // end of a delay or a hold
-	due                          int64 // when the schedule looks at it next
+	submitted, deadline int64
+	readyAt             int64 // end of a delay or a hold
+	due                 int64 // when the schedule looks at it next
 
 	node[*task]       // queue, hold, window of settled or quarantine
 	scheduled   int32 // position in the schedule
@@ -138,6 +146,8 @@ type task struct {
 	maxAttempts uint16
 	state       State
 	place       place
+	level       uint8       // of its lane's queue
+	over        atomic.Bool // it is settled; out and err can be read without the lock
 }
 
 func (t *task) links() *node[*task]     { return &t.node }
@@ -153,7 +163,7 @@ func (t *task) nextDue() int64 {
 	}
 	due, other := t.deadline, int64(0)
 	switch {
-	case t.state == StateLeased:
+	case t.state == StateLeased && t.lease.waits == 0:
 		other = t.lease.expires
 	case t.place == delayed, t.place == held:
 		other = t.readyAt
@@ -189,14 +199,6 @@ func (t *task) forget() {
 func (t *task) end(at time.Time, kind OutcomeKind, err error, stack func() string) {
 	current := &t.attempts[len(t.attempts)-1]
 	current.End, current.Outcome, current.Err, current.stack = at, kind, err, stack
-}
-
-// dropInput lets go of what isn't needed any more.
-func (t *task) dropInput() {
-	t.in = nil
-	if t.saved != nil {
-		t.saved.in = nil
-	}
 }
 
 func (k OutcomeKind) strike() bool {

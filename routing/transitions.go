@@ -51,8 +51,8 @@ func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
 	h.move(t, StateLeased)
 	t.attempt++
 	l := &Lease{hub: h, task: t, spoke: s, input: t.in, attempt: int(t.attempt)}
-	if t.timeout > 0 {
-		l.expires = now + t.timeout
+	if timeout := t.timeout(); timeout > 0 {
+		l.expires = now + timeout
 	}
 	t.lease = l
 	t.begin(Attempt{Number: l.attempt, Spoke: s.id, Start: h.clock.at(now)})
@@ -72,7 +72,7 @@ func (h *Hub) conclude(t *task, o Outcome, now int64) {
 	if !l.returned {
 		h.revoked = append(h.revoked, revocation{l, revocationCause(o)})
 	}
-	v := judge(o, int(t.errors), int(t.strikes), int(t.maxAttempts), h.options.QuarantineAfter)
+	v := judge(o, int(t.errors), int(t.strikes), int(t.maxAttempts), t.lane.quarantineAfter)
 	switch v.charge {
 	case asError:
 		t.errors++
@@ -99,9 +99,9 @@ func (h *Hub) redeliver(t *task, v verdict, o Outcome, now int64) time.Duration 
 	var after time.Duration
 	switch {
 	case v.charge != uncharged:
-		after = h.options.RetryBackoff.delay(int(t.errors)+int(t.strikes), t.id, int(t.attempt))
+		after = t.backoff().delay(int(t.errors)+int(t.strikes), h.index.id(t), int(t.attempt))
 	case o.kind == OutcomeError:
-		after = min(max(v.wait, h.options.RetryBackoff.Min), maxRetryAfter)
+		after = min(max(v.wait, t.backoff().Min), maxRetryAfter)
 	default:
 		h.enqueue(t, true)
 		return 0
@@ -139,7 +139,7 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 			t.saved.out = o.stored
 		}
 	default:
-		t.err = &TaskError{ID: t.id, Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
+		t.err = &TaskError{ID: h.index.id(t), Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
 	}
 	h.announce(t, now)
 	e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
@@ -152,7 +152,12 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	} else {
 		h.retire(t)
 	}
+	if t.extra != nil {
+		h.tellDependants(t)
+		h.leaveFamily(t, now)
+	}
 	h.leave(t, now)
+	h.settleDoomed(now)
 	h.finishDrain()
 }
 
@@ -163,9 +168,16 @@ func (h *Hub) announce(t *task, now int64) {
 		h.acquit(t, now)
 		return
 	}
+	h.finish(t)
+}
+
+// finish lets all go who wait for a task.
+func (h *Hub) finish(t *task) {
+	t.over.Store(true)
 	if t.done != nil {
 		close(t.done)
 	}
+	h.endUpdates(t)
 }
 
 // cancel settles an unsettled task as cancelled.
@@ -179,7 +191,7 @@ func (h *Hub) expireIfDue(t *task, now int64) {
 	case t.state.Settled():
 	case t.overdue(now):
 		h.cutShort(t, StateExpired, Outcome{kind: OutcomeExpired}, ErrExpired, now)
-	case t.state == StateLeased && t.lease.expires != 0 && t.lease.expires <= now:
+	case t.state == StateLeased && t.lease.overtime(now):
 		h.conclude(t, Outcome{kind: OutcomeTimedOut, err: ErrAttemptTimeout}, now)
 	}
 }

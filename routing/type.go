@@ -48,25 +48,24 @@ func (t Type[In, Out]) Submit(ctx context.Context, to Submitter, in In, opts ...
 	return &Handle[Out]{hub: hub, task: task, fresh: fresh}, nil
 }
 
-// Do submits a task and awaits its result. When ctx ends first, the task is cancelled with the cause of ctx (unless it was
-// submitted by someone else under the same [ID]: then only the wait ends).
+// Do submits a task and awaits its result. When ctx ends first, the task is cancelled with the cause of ctx. Only the wait ends if the task was
+// submitted by someone else under the same [ID], or if it is a subtask and ctx ended with the attempt of its parent: then the next
+// attempt finds it.
 func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...SubmitOption) (Out, error) {
 	handle, err := t.Submit(ctx, to, in, opts...)
 	if err != nil {
 		var zero Out
 		return zero, err
 	}
-	select {
-	case <-handle.Done():
-	case <-ctx.Done():
-		if !handle.fresh {
-			break
+	if err := handle.wait(ctx); err != nil {
+		if !handle.fresh || leaseOf(ctx).leavesBehind(handle.task) {
+			var zero Out
+			return zero, err
 		}
-		handle.Cancel(context.Cause(ctx))
+		handle.Cancel(err)
 		<-handle.Done() // it is settled; with a store, that has to be recorded
-		return handle.result()
 	}
-	return handle.Await(ctx)
+	return handle.result()
 }
 
 // ValidateType reports what is wrong with the name of a task type, or nil.

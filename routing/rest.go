@@ -1,0 +1,117 @@
+package routing
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrCircular refuses to await one's own task, or one whose subtask one is: it would never come.
+var ErrCircular = errors.New("a task can't await itself, nor the task that it is a subtask of")
+
+// leavesBehind reports whether the task is a subtask that the next attempt will find, as this one is over.
+func (l *Lease) leavesBehind(t *task) bool {
+	if l == nil || !l.over() {
+		return false
+	}
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	return t.parentID() == l.hub.index.id(l.task)
+}
+
+// leaseOf returns the lease of the attempt that ctx belongs to, or nil.
+func leaseOf(ctx context.Context) *Lease {
+	l, _ := ctx.Value(leaseKey{}).(*Lease)
+	return l
+}
+
+// over reports whether the attempt has ended, or is about to: its context has.
+func (l *Lease) over() bool { return (*jobContext)(l).Err() != nil }
+
+// rest lends the credit of a lease to others while its handler awaits a task (nil is any). Afterwards the handler must call goOn.
+// Several goroutines of a handler may await; it rests until all have what they await.
+func (l *Lease) rest(awaited *task) error {
+	if l == nil {
+		return nil
+	}
+	h := l.hub
+	h.mu.Lock()
+	for t := l.task; t != nil; t = t.parent() {
+		if t == awaited {
+			h.mu.Unlock()
+			return ErrCircular
+		}
+	}
+	var next *Lease
+	if l.waits++; l.waits == 1 && !l.returned {
+		now := h.clock.now()
+		l.pauseClock(now)
+		l.spoke.resting++
+		if next = h.pull(l.spoke, now); h.journal.deliver(next) {
+			next = nil
+		}
+		h.reseat(l.spoke)
+		if l.task.lease == l {
+			h.plan(l.task)
+		}
+	}
+	h.unlock()
+	if next != nil {
+		next.deliver()
+	}
+	return nil
+}
+
+// goOn undoes one rest. The handler goes on even if its credit is in use.
+func (l *Lease) goOn() {
+	if l == nil {
+		return
+	}
+	h := l.hub
+	h.mu.Lock()
+	defer h.unlock()
+	if l.waits--; l.waits > 0 || l.returned {
+		return
+	}
+	l.resumeClock(h.clock.now())
+	l.spoke.resting--
+	h.reseat(l.spoke)
+	if l.task.lease == l {
+		h.plan(l.task)
+	}
+}
+
+// stopResting ends the rest of a lease that is given back though some goroutine of its handler still awaits something.
+func (l *Lease) stopResting() {
+	if l.waits > 0 {
+		l.spoke.resting--
+	}
+}
+
+// overtime reports whether the attempt has outlived its time limit.
+func (l *Lease) overtime(now int64) bool { return l.expires != 0 && l.waits == 0 && l.expires <= now }
+
+// pauseClock stops the clock of the attempt's time limit. The hub's mutex is held.
+func (l *Lease) pauseClock(now int64) {
+	l.ctxMu.Lock()
+	defer l.ctxMu.Unlock()
+	e := l.more()
+	e.restedAt = now
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+}
+
+// resumeClock lets it go on. The hub's mutex is held.
+func (l *Lease) resumeClock(now int64) {
+	l.ctxMu.Lock()
+	defer l.ctxMu.Unlock()
+	e := l.extra
+	if l.expires != 0 {
+		l.expires += now - e.restedAt
+	}
+	e.restedAt = 0
+	if e.timer != nil && l.gone == nil {
+		e.timer.Reset(time.Duration(l.expires - now))
+	}
+}
