@@ -15,6 +15,7 @@ type job struct {
 	stray stray
 	runs  func()               // job.run, bound once
 	loses func(*routing.Lease) // job.beginPatience
+	saves saves
 
 	mu       sync.Mutex     // guards the rest
 	handled  *routing.Lease // by a handler that hasn't returned
@@ -44,7 +45,8 @@ func (j *job) run() {
 		if o, lost, failure = j.handle(); lost {
 			return // it was given up, and its agent with it
 		}
-		next, _ := j.lease.Settle(o)
+		next, accepted := j.lease.Settle(o)
+		j.agent.keeper.settled(accepted, j.saves)
 		if failure != nil {
 			return
 		}
@@ -58,7 +60,12 @@ func (j *job) run() {
 func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	a := j.agent
 	handler := a.handlers[j.lease.Type()] // written before the first lease came
-	ctx := j.lease.Context(a.ctx)
+	j.saves = saves{}
+	parent := a.ctx
+	if a.keeper != nil {
+		parent = a.keeper.ctx
+	}
+	ctx := j.lease.Context(parent)
 	j.mu.Lock()
 	j.handled = j.lease
 	j.mu.Unlock()
@@ -68,6 +75,9 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	defer func() {
 		value := recover()
 		lost = j.endPatience()
+		if !returned {
+			a.keeper.crashed()
+		}
 		switch {
 		case lost || returned: // what a handler does that was given up, even to panic, changes nothing
 		case value != nil:
@@ -78,16 +88,19 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 			a.in.fail(ErrGoexit)
 		}
 	}()
+	a.keeper.begin()
 	value, err := handler.Run(ctx, j.lease.Input())
-	returned = true
 	switch {
 	case err == nil:
-		return routing.Done(value), false, nil
+		o = routing.Done(value)
 	case a.stopped(err):
-		return routing.Released(err), false, nil
+		o = routing.Released(err)
 	default:
-		return routing.Error(err), false, nil
+		o = routing.Error(err)
 	}
+	o, j.saves = a.keeper.end(o)
+	returned = true
+	return o, false, nil
 }
 
 // beginPatience is called when a lease was taken back. When the agent itself stops, its supervisor does the waiting.

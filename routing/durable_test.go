@@ -768,3 +768,25 @@ type loader func(context.Context, func(routing.Record) error) error
 
 func (l loader) Load(ctx context.Context, each func(routing.Record) error) error { return l(ctx, each) }
 func (l loader) Commit(context.Context, []routing.Record) error                  { return nil }
+
+// A lease that is taken back before it is recorded is not delivered any more, and its credit is free again.
+func TestALeaseThatIsGoneBeforeItIsRecordedIsNotDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{latency: time.Second}
+		w := newWorldOf(t, quietSystem(), routing.Options{Store: store})
+		w.declare()
+		s := w.join("a", 1, 1)
+		go func() { _, _ = double.Submit(context.Background(), w.hub, 1, routing.ID("t")) }()
+		time.Sleep(time.Millisecond) // it is leased, and being recorded
+		require.Equal(t, 1, w.inspect("t").Attempt)
+		require.True(t, w.hub.Cancel("t", errBroken))
+		w.pass(3 * time.Second)
+		s.holdsNothing()
+		assert.Zero(t, w.hub.Spokes()[0].Leases)
+		w.submit(2, routing.ID("u"))
+		w.pass(3 * time.Second)
+		assert.Equal(t, "u", s.only().ID())
+		w.hub.Close(nil)
+		w.stopDriver()
+	})
+}

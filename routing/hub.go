@@ -129,7 +129,7 @@ func (h *Hub) Drain(ctx context.Context) error {
 // Close returns when all is recorded. The store is the caller's to close.
 func (h *Hub) Close(cause error) {
 	h.shutDown(cause)
-	_ = h.flush() // if the store fails now, those concerned hear of it
+	_ = h.Flush() // if the store fails now, those concerned hear of it
 }
 
 func (h *Hub) shutDown(cause error) {

@@ -387,8 +387,8 @@ func (h *Hub) sealed() bool {
 	return h.journal != nil && (h.shut || h.journal.failed != nil)
 }
 
-// flush returns when all that has changed so far is recorded, or the [*StoreError].
-func (h *Hub) flush() error {
+// Flush returns when all that has changed so far is recorded, or the [*StoreError]. Without a store there is nothing to wait for.
+func (h *Hub) Flush() error {
 	j := h.journal
 	if j == nil {
 		return nil
@@ -407,7 +407,7 @@ func (h *Hub) flush() error {
 
 // drained is how a drain ends: all is settled, and recorded, or the hub was closed or failed meanwhile.
 func (h *Hub) drained() error {
-	if err := h.flush(); err != nil {
+	if err := h.Flush(); err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
 	if n := h.Counts().Unsettled(); n > 0 {

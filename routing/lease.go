@@ -94,13 +94,13 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 		s.leases.remove(l)
 		l.stopResting()
 		s.wakeDrain()
-		if o.snapshot != nil {
-			_, _ = h.save(s, *o.snapshot) // if the store has failed, that is known
-		}
 	}
 	h.expireIfDue(t, now)
 	accepted = t.lease == l
 	if accepted {
+		if o.snapshot != nil && !s.left {
+			_, _ = h.save(s, *o.snapshot) // if the store has failed, that is known
+		}
 		h.conclude(t, o, now)
 	} else if o.kind != OutcomeReleased {
 		h.refuseLate(l, o, now)

@@ -17,7 +17,7 @@ func suspicion(n int) error {
 	return fmt.Errorf("%w, for the %d. time in a row", ErrInterrupted, n)
 }
 
-// contents are what a store holds.
+// contents are what a store holds, as it is written there.
 type contents struct {
 	books     *booksRecord
 	tasks     []storedTask // in the order of acceptance
@@ -66,6 +66,8 @@ func (c *contents) add(r Record) error {
 		task, err := decodeTask(r.Data)
 		c.tasks = append(c.tasks, storedTask{seq, task})
 		return err
+	case strings.HasPrefix(r.Key, ApplicationPrefix):
+		return nil
 	case strings.HasPrefix(r.Key, snapshotPrefix):
 		s, err := decodeSnapshot(strings.TrimPrefix(r.Key, snapshotPrefix), r.Data)
 		c.snapshots = append(c.snapshots, s)

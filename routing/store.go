@@ -21,6 +21,9 @@ type Store interface {
 	Commit(ctx context.Context, changes []Record) error
 }
 
+// ApplicationPrefix is what the keys of records begin with that are the application's own. The hub leaves them alone.
+const ApplicationPrefix = "app/"
+
 // Record is an entry of a store, or in a commit a change of one.
 type Record struct {
 	Key  string // at most 5,000 bytes
