@@ -27,6 +27,9 @@ type config struct {
 	llm     string
 	model   string
 	key     string
+	store   string
+	resume  bool
+	chosen  map[string]bool // flags that were given
 }
 
 const (
@@ -66,6 +69,8 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "out", Usage: "folder for report and results", DefaultText: "a new temporary one"},
 		&cli.BoolFlag{Name: "json", Usage: "print one JSON object a line, the summary last"},
 		&cli.DurationFlag{Name: "timeout", Value: defaultTimeout, Usage: "give up after this time, 0 for never"},
+		&cli.StringFlag{Name: "store", Usage: "`FILE` that the tasks are recorded in, so that a run that was killed can go on"},
+		&cli.BoolFlag{Name: "resume", Usage: "go on with what is in the store"},
 		&cli.StringFlag{Name: "llm", Usage: "`URL` of an OpenAI-compatible endpoint; its key in " + keyVariable, DefaultText: "embedded"},
 		&cli.StringFlag{Name: "model", Usage: "name of the model at that endpoint"},
 	}
@@ -91,6 +96,10 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	cfg := config{
 		input: c.String("input"), seed: c.Uint64("seed"), workers: c.Int("workers"), out: c.String("out"), json: c.Bool("json"),
 		timeout: c.Duration("timeout"), llm: c.String("llm"), model: c.String("model"), key: getenv(keyVariable),
+		store: c.String("store"), resume: c.Bool("resume"), chosen: make(map[string]bool),
+	}
+	for _, flag := range c.LocalFlagNames() {
+		cfg.chosen[flag] = true
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -109,6 +118,9 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	}
 	if (cfg.llm == "") != (cfg.model == "") {
 		fault("--llm and --model go together")
+	}
+	if cfg.resume && cfg.store == "" {
+		fault("--resume needs --store: where to go on from")
 	}
 	if cfg.llm != "" {
 		if _, err := model.Endpoint(cfg.llm); err != nil {
