@@ -27,6 +27,7 @@ type agent struct {
 	// ---- guarded by mu
 	mu       sync.Mutex
 	handlers map[string]routing.Handler
+	keeper   *keeper // nil if its code has no Snapshot
 	spoke    *routing.Spoke
 	jobs     map[*job]struct{}
 	rested   *job // one that has ended, to be used again
@@ -91,9 +92,8 @@ func (a *agent) make() {
 				m.err = newPanicError(value)
 			}
 		}()
-		m.code = a.spec.New()
-		m.err = nil
-		if m.code.Start != nil {
+		m.code, m.err = a.construct()
+		if m.err == nil && m.code.Start != nil {
 			m.err = m.code.Start(a.ctx)
 		}
 	})
@@ -139,6 +139,9 @@ func (a *agent) join(code AgentCode) error {
 	}
 	a.mu.Lock()
 	a.handlers = handlers
+	if code.Snapshot != nil {
+		a.keeper = newKeeper(a, a.spec.Snapshot)
+	}
 	closing := a.closing
 	a.mu.Unlock()
 	if closing {
@@ -257,15 +260,16 @@ func (a *agent) drain(why outcome) bool {
 	return !a.sayBye()
 }
 
-// sayBye runs the user's Stop after the last handler, and reports whether there is one.
+// sayBye saves the state and runs the user's Stop after the last handler, and reports whether there is any of that.
 func (a *agent) sayBye() bool {
 	a.mu.Lock()
-	spoke := a.spoke
+	spoke, keeper := a.spoke, a.keeper
 	a.mu.Unlock()
-	if spoke != nil {
+	unsaved := keeper.close() && spoke != nil
+	if spoke != nil && !unsaved {
 		spoke.Leave(errStopping)
 	}
-	if a.code.Stop == nil {
+	if a.code.Stop == nil && !unsaved {
 		a.in.drained()
 		return false
 	}
@@ -276,6 +280,13 @@ func (a *agent) sayBye() bool {
 				a.in.exit(newPanicError(value))
 			}
 		}()
+		if unsaved {
+			keeper.saveLast()
+			spoke.Leave(errStopping)
+		}
+		if a.code.Stop == nil {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), a.in.node.patience())
 		defer cancel()
 		a.code.Stop(ctx)
@@ -299,10 +310,11 @@ func (a *agent) close(cause error) map[*job]struct{} {
 	a.mu.Lock()
 	a.closing = true
 	a.draining = false
-	spoke := a.spoke
+	spoke, keeper := a.spoke, a.keeper
 	left := a.jobs
 	a.jobs = make(map[*job]struct{})
 	a.mu.Unlock()
+	keeper.close()
 	if spoke != nil {
 		spoke.Leave(cause)
 	}

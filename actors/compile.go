@@ -320,6 +320,10 @@ func (s AgentSpec) compile(c *compiler, parent string) {
 	if s.noHandler {
 		c.fault(spec.path, "handler is nil")
 	}
+	if s.misfit != "" {
+		c.fault(spec.path, "handler: %s", s.misfit)
+	}
+	s.Snapshot.faults(func(format string, args ...any) { c.fault(spec.path, format, args...) })
 	for i, t := range s.Types {
 		if slices.Contains(s.Types[:i], t) {
 			c.fault(spec.path, "Types has %q twice", t)

@@ -36,28 +36,31 @@ type Event struct {
 type EventKind uint8
 
 const (
-	Starting       EventKind = iota // a supervisor begins to start its children
-	Started                         // a node is up; of a supervisor: all its children are
-	StartFailed                     // a node could not be started
-	Ignored                         // a node asked not to be run
-	Exited                          // an incarnation ended
-	Failed                          // a supervisor deals with what a child did: see Context
-	GroupRestart                    // a failure takes siblings along
-	BackingOff                      // a restart is waited for
-	Resumed                         // a failed node goes on with its state
-	Escalated                       // a supervisor gives up and hands the failure to the next level
-	Abandoned                       // code that didn't return was left behind
-	Returned                        // abandoned code came back, and changed nothing
-	Faulty                          // a decider, hook or balancer panicked; its default was used
-	Suspected                       // a node that is busy has shown no progress for suspiciously long
-	Hung                            // for so long that it counts as hung; what becomes of it its Liveness says
-	Recovered                       // a node that was suspected, or hung, shows progress again, or is done
-	BreakerChanged                  // a breaker opened, closed, or probes
-	TaskChanged                     // a task went on in its life
+	Starting        EventKind = iota // a supervisor begins to start its children
+	Started                          // a node is up; of a supervisor: all its children are
+	StartFailed                      // a node could not be started
+	Ignored                          // a node asked not to be run
+	Exited                           // an incarnation ended
+	Failed                           // a supervisor deals with what a child did: see Context
+	GroupRestart                     // a failure takes siblings along
+	BackingOff                       // a restart is waited for
+	Resumed                          // a failed node goes on with its state
+	Escalated                        // a supervisor gives up and hands the failure to the next level
+	Abandoned                        // code that didn't return was left behind
+	Returned                         // abandoned code came back, and changed nothing
+	Faulty                           // a decider, hook or balancer panicked; its default was used
+	Suspected                        // a node that is busy has shown no progress for suspiciously long
+	Hung                             // for so long that it counts as hung; what becomes of it its Liveness says
+	Recovered                        // a node that was suspected, or hung, shows progress again, or is done
+	BreakerChanged                   // a breaker opened, closed, or probes
+	TaskChanged                      // a task went on in its life
+	SnapshotRefused                  // an agent starts fresh: its snapshot doesn't fit it
+	SnapshotFailed                   // an agent's state could not be saved; the agent goes on
 )
 
 var eventNames = [...]string{"starting", "started", "start failed", "ignored", "exited", "failed", "group restart", "backing off", "resumed",
-	"escalated", "abandoned", "returned", "faulty", "suspected", "hung", "recovered", "breaker changed", "task changed"}
+	"escalated", "abandoned", "returned", "faulty", "suspected", "hung", "recovered", "breaker changed", "task changed",
+	"snapshot refused", "snapshot failed"}
 
 func (k EventKind) String() string { return eventNames[k] }
 

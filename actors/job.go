@@ -16,6 +16,7 @@ type job struct {
 	runs  func()               // job.run, bound once
 	loses func(*routing.Lease) // job.beginPatience
 	life  stamp
+	saves saves
 
 	mu       sync.Mutex     // guards the rest
 	begun    *routing.Lease // the last one
@@ -48,7 +49,8 @@ func (j *job) run() {
 		if o, lost, failure = j.handle(); lost {
 			return // it was given up, and its agent with it
 		}
-		next, _ := j.lease.Settle(o)
+		next, accepted := j.lease.Settle(o)
+		j.agent.keeper.settled(accepted, j.saves)
 		if failure != nil {
 			return
 		}
@@ -62,14 +64,22 @@ func (j *job) run() {
 func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	a := j.agent
 	handler := a.handlers[j.lease.Type()] // written before the first lease came
+	j.saves = saves{}
+	parent := a.ctx
+	if a.keeper != nil {
+		parent = a.keeper.ctx
+	}
 	j.begin(j.lease)
-	ctx, span := a.in.node.tree.telemetry.attempt(j.lease.Context(a.ctx), a.in, j.lease)
+	ctx, span := a.in.node.tree.telemetry.attempt(j.lease.Context(parent), a.in, j.lease)
 	j.lease.OnRevoke(j.loses)
 
 	returned := false
 	defer func() {
 		value := recover()
 		lost = j.end()
+		if !returned {
+			a.keeper.crashed()
+		}
 		switch {
 		case lost || returned: // what a handler does that was given up, even to panic, changes nothing
 		case value != nil:
@@ -81,18 +91,21 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 		}
 		span.end(o, failure, lost)
 	}()
+	a.keeper.begin()
 	value, err := handler.Run(ctx, j.lease.Input())
-	returned = true
 	switch {
 	case err == nil:
-		return routing.Done(value), false, nil
+		o = routing.Done(value)
 	case a.stopped(err):
-		return routing.Released(err), false, nil
+		o = routing.Released(err)
 	case isRefusal(err):
-		return routing.Refused(err), false, nil
+		o = routing.Refused(err)
 	default:
-		return routing.Error(err), false, nil
+		o = routing.Error(err)
 	}
+	o, j.saves = a.keeper.end(o)
+	returned = true
+	return o, false, nil
 }
 
 // begin is told of each lease before its handler runs.

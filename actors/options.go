@@ -21,6 +21,7 @@ type options struct {
 	policies     map[Kind]strategies.RestartPolicy
 	abandonLimit int
 	hub          routing.Options
+	store        routing.Store
 	storm        storm
 	liveness     map[Kind]Liveness
 	look         time.Duration
@@ -107,6 +108,10 @@ func WithLivenessLook(every time.Duration) Option { return func(o *options) { o.
 
 // WithHub configures the hub that routes the tree's tasks. Its OnEvent is called besides the tree's own events.
 func WithHub(h routing.Options) Option { return func(o *options) { o.hub = h } }
+
+// WithStore makes tasks, and snapshots of agents, outlive the process: what is in the store goes on, and everything that changes is recorded in it. See Store in
+// [routing.Options] for what that means and costs; package boltstore keeps one in a file. The store is yours to close, after Stop.
+func WithStore(s routing.Store) Option { return func(o *options) { o.store = s } }
 
 // WithSubscription subscribes before the start, so that nothing of it is missed. A subscription belongs to one tree.
 func WithSubscription(s *Subscription) Option {

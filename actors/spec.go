@@ -139,18 +139,21 @@ type AgentSpec struct {
 	// Types that the handlers are for. They must be the same for each incarnation.
 	Types []string
 
-	// Credits is how many tasks the agent handles at once; 0 means 1.
+	// Credits is how many tasks the agent handles at once; 0 means 1. With a store, a task begins when that is recorded: several credits share the commits.
 	Credits int
 
 	// Guards names the breakers ([Breaker], [External]) without which the agent's tasks come to nothing, as [Guard] does: the ID of one that hangs below a
 	// supervisor above the agent, the nearest first, or the path of any. While one is open the agent is given no tasks; while it is half-open, all agents
 	// that name it are given HalfOpenMaxCalls at a time. Tasks wait meanwhile, uncharged.
 	Guards []string
+	// Snapshot says when the agent's state is saved, if its code has a Snapshot.
+	Snapshot SnapshotPolicy
 
 	Lifecycle
 
-	stateless bool // New is ours, and does nothing
-	noHandler bool // the function that was given is nil
+	stateless bool   // New is ours, and does nothing
+	noHandler bool   // the function that was given is nil
+	misfit    string // what is wrong with the methods of its handler
 }
 
 // AgentCode is what one incarnation of an agent runs.
@@ -158,7 +161,15 @@ type AgentCode struct {
 	Handlers []routing.Handler
 	Start    func(ctx context.Context) error // optional; an error is a start error, ErrIgnore means: don't run it
 	Stop     func(ctx context.Context)       // optional; after the last handler has returned, within the shutdown time; not after a failure
+
+	// Snapshot returns the state, and Restore, called before Start, goes on from it; optional, but there are both or neither. A []byte is saved as it is, anything else as
+	// JSON. What Restore refuses with an error, or by a panic, is not used: New is called once more. See [SnapshotPolicy].
+	Snapshot func() (any, error)
+	Restore  func(Saved) error
 }
+
+// Saving returns the spec with another snapshot policy.
+func (s AgentSpec) Saving(p SnapshotPolicy) AgentSpec { s.Snapshot = p; return s }
 
 // With returns the spec with another lifecycle.
 func (s AgentSpec) With(l Lifecycle) AgentSpec { s.Lifecycle = l; return s }
@@ -174,7 +185,8 @@ func Agent[In, Out any](id string, t routing.Type[In, Out], handle func(context.
 }
 
 // Handler is an agent with state: it handles tasks of one type. It may also have a method Start(context.Context) error that runs before
-// the first task, and a method Stop(context.Context) that runs after the last.
+// the first task, and a method Stop(context.Context) that runs after the last. With methods Snapshot() (S, error) and Restore(S) error, of any type S that JSON can encode, its next
+// incarnation, in a later process too if the tree has a store, goes on from the state that was saved last: see [SnapshotPolicy].
 type Handler[In, Out any] interface {
 	Handle(context.Context, In) (Out, error)
 }
@@ -182,7 +194,8 @@ type Handler[In, Out any] interface {
 // Stateful is the spec of a permanent agent whose incarnations each have a value of their own: one shared by them would be
 // shared with an incarnation that hangs.
 func Stateful[In, Out any, H Handler[In, Out]](id string, t routing.Type[In, Out], construct func() H) AgentSpec {
-	return AgentSpec{ID: id, Types: []string{t.Name()}, New: func() AgentCode {
+	_, misfit := snapshotMethods(reflect.TypeFor[H]())
+	return AgentSpec{ID: id, Types: []string{t.Name()}, misfit: misfit, New: func() AgentCode {
 		h := construct()
 		if v := reflect.ValueOf(h); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 			panic(errors.New("constructor returned nil"))
@@ -193,6 +206,9 @@ func Stateful[In, Out any, H Handler[In, Out]](id string, t routing.Type[In, Out
 		}
 		if s, ok := any(h).(interface{ Stop(context.Context) }); ok {
 			code.Stop = s.Stop
+		}
+		if has, _ := snapshotMethods(reflect.TypeOf(h)); has {
+			bindSnapshots(&code, h)
 		}
 		return code
 	}}

@@ -375,11 +375,11 @@ func TestTelemetryEventsAreThoseOfThePage(t *testing.T) {
 			require.True(t, metrics[name], name)
 		}
 	}
-	for k := actors.Starting; k <= actors.TaskChanged; k++ {
+	for k := actors.Starting; k <= actors.SnapshotFailed; k++ {
 		known = append(known, k.String())
 	}
 	require.Equal(t, known, listed)
-	require.Panics(t, func() { _ = (actors.TaskChanged + 1).String() }, "it is the last")
+	require.Panics(t, func() { _ = (actors.SnapshotFailed + 1).String() }, "it is the last")
 }
 
 // broken is a provider that fails in the ways that a provider can.

@@ -144,6 +144,9 @@ func newTree(root Supervisor, opts []Option) (*Tree, error) {
 // openHub makes the hub that lives as long as the tree; its actor may come and go.
 func (t *Tree) openHub(root *nodeSpec) error {
 	o := t.options.hub
+	if t.options.store != nil {
+		o.Store = t.options.store
+	}
 	users, listening := o.OnEvent, o.Listening
 	usersListen := func() bool { return users != nil && (listening == nil || listening()) }
 	causes := taskCauses{tree: t}
@@ -157,7 +160,11 @@ func (t *Tree) openHub(root *nodeSpec) error {
 	}
 	o.Listening = func() bool { return t.telemetry != nil || t.bus.wants(TaskChanged) || usersListen() }
 	hub, err := routing.NewHub(o)
-	if err != nil {
+	var store *routing.StoreError
+	switch {
+	case errors.As(err, &store):
+		return fmt.Errorf("start %s: %w", root.path, store)
+	case err != nil:
 		return &SpecError{[]Fault{{"WithHub", err.Error(), err}}}
 	}
 	t.hub = hub
@@ -321,9 +328,9 @@ func (t *Tree) boot(ctx context.Context) error {
 	return nil
 }
 
-// Stop stops the tree: tasks that are not settled are cancelled, then all children are stopped in reverse start order, each within its
+// Stop stops the tree: tasks that are not settled are cancelled, or with a store, left to it; then all children are stopped in reverse start order, each within its
 // shutdown time. When ctx ends first, what is left is killed, and Stop says so. If code that doesn't return was left behind, Stop returns an
-// [*AbandonedError]. It may be called more than once, and waits each time until the tree has ended.
+// [*AbandonedError]; if the store has failed, a [*routing.StoreError]. It may be called more than once, and waits each time until the tree has ended.
 func (t *Tree) Stop(ctx context.Context) error {
 	t.shutdown(nil)
 	var err error
@@ -333,6 +340,7 @@ func (t *Tree) Stop(ctx context.Context) error {
 		<-t.done
 	}
 	t.settle(ctx)
+	err = errors.Join(err, t.hub.Flush())
 	if left := t.Abandoned(); len(left) > 0 {
 		err = errors.Join(err, &AbandonedError{left})
 	}

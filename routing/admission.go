@@ -55,12 +55,16 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 			return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
 		}
 	}
-	t, fresh, w, given, err := h.admit(&task{id: s.id, key: s.key, in: in}, typeName, s)
+	record := &task{id: s.id, key: s.key, in: in}
+	if err := h.keepInput(record); err != nil {
+		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
+	}
+	t, fresh, w, given, err := h.admit(record, typeName, s)
 	if given != nil {
 		given.deliver()
 	}
 	if w == nil {
-		return t, fresh, err
+		return h.recorded(t, fresh, err)
 	}
 	if at := s.end(); !at.IsZero() {
 		var stop context.CancelFunc
@@ -71,7 +75,7 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 		return nil, false, err
 	}
 	defer lease.goOn()
-	return h.awaitAdmission(ctx, w)
+	return h.recorded(h.awaitAdmission(ctx, w))
 }
 
 // admit is submit as far as it needs no waiting; it returns a waiter if it does. If a spoke is free for the task, it comes with its first
@@ -120,7 +124,7 @@ func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error 
 		return h.closed
 	}
 	lane := h.lanes[typeName]
-	if lane == nil {
+	if lane == nil || lane.unknown {
 		if err := validName("task type", typeName); err != nil {
 			return fmt.Errorf("submit task of type %q: %w", typeName, err)
 		}
@@ -200,6 +204,9 @@ func (h *Hub) start(t *task, now int64) *Lease {
 	}
 	given := h.lease(t, s, now)
 	h.reseat(s)
+	if h.journal.deliver(given) {
+		return nil
+	}
 	return given
 }
 

@@ -272,7 +272,7 @@ func TestDrainWaitsForWhatWasAccepted(t *testing.T) {
 }
 
 func TestCloseSettlesEverythingAndRefusesTheRest(t *testing.T) {
-	inWorld(t, routing.Options{Capacity: 2}, func(w *world) {
+	inWorldOf(t, routing.Options{Capacity: 2}, func(w *world) {
 		s := w.join("a", 1, 1)
 		running, waiting := w.submit(1), w.submit(2)
 		ctx := s.only().Context(context.Background())

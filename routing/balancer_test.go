@@ -162,6 +162,7 @@ func TestABalancerSeesTheTaskAndTheSpokes(t *testing.T) {
 		return 1
 	})
 	inWorld(t, routing.Options{Balancer: balancer}, func(w *world) {
+		seen = nil
 		w.join("a", 1, 2)
 		b := w.join("b", 1, 2)
 		w.submit(1, routing.Key("k"))

@@ -30,6 +30,7 @@ func carrying(calls *[]done) routing.Carry {
 func TestWhatIsCarriedStaysWithTheTask(t *testing.T) {
 	var calls []done
 	inWorld(t, routing.Options{Capacity: 2, Carry: carrying(&calls)}, func(w *world) {
+		calls = nil
 		s := w.join("a", 1, 1)
 		of := func(request any) context.Context { return context.WithValue(t.Context(), requestKey{}, request) }
 		_, err := double.Submit(of("first"), w.hub, 1, routing.ID("t"))

@@ -17,7 +17,11 @@ import (
 
 // inKeyedWorld runs a test on a hub that keeps keys together.
 func inKeyedWorld(t *testing.T, test func(w *world)) {
-	inWorld(t, routing.Options{Balancer: routing.ConsistentHash()}, test)
+	t.Helper()
+	t.Run("in memory", func(t *testing.T) { inWorldOf(t, routing.Options{Balancer: routing.ConsistentHash()}, test) })
+	t.Run("with a store", func(t *testing.T) {
+		inWorldOf(t, routing.Options{Balancer: routing.ConsistentHash(), Store: &memory{}}, test)
+	})
 }
 
 func (w *world) joinMany(n int) map[string]*spoke {

@@ -25,14 +25,18 @@ const (
 	EventSpokeLeft
 	// EventBalancerFault: the balancer panicked or picked a spoke that does not exist; the first free one was taken.
 	EventBalancerFault
-	// EventClosed: the hub was closed; what was unsettled was cancelled before.
+	// EventClosed: the hub was closed; what was unsettled was cancelled before, or with a store, let go.
 	EventClosed
 	// EventPaused and EventResumed: of a type, of a spoke, or, with neither, of the hub.
 	EventPaused
 	EventResumed
+	// EventLoaded: the hub has gone on from its store. Attempts that were interrupted are retried or quarantined next.
+	EventLoaded
+	// EventStoreFailed: the store has failed, and the hub does nothing more. What was not recorded is undone, and its events were not told.
+	EventStoreFailed
 )
 
-var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed", "paused", "resumed"}
+var eventNames = [...]string{"submitted", "leased", "retried", "settled", "late result", "requeued", "discarded", "spoke joined", "spoke left", "balancer fault", "closed", "paused", "resumed", "loaded", "store failed"}
 
 func (k EventKind) String() string {
 	if int(k) < len(eventNames) {
@@ -41,7 +45,7 @@ func (k EventKind) String() string {
 	return fmt.Sprintf("EventKind(%d)", uint8(k))
 }
 
-// Event is one thing that happened in a hub. Fields that have no meaning for its kind are zero.
+// Event is one thing that happened in a hub. With a store it is told when that is recorded. Fields that have no meaning for its kind are zero.
 type Event struct {
 	Seq  uint64 // from 1, without gaps but for dropped events
 	Time time.Time

@@ -25,6 +25,7 @@ func TestEventsTellATasksStoryInOrder(t *testing.T) {
 		w.hub.Cancel("t", errBroken)
 		s.settle(lease, routing.Done(2))
 		s.Leave(nil)
+		synctest.Wait()
 		var story []string
 		for i, e := range w.events {
 			assert.EqualValues(t, i+1, e.Seq)
@@ -58,7 +59,7 @@ func TestAnEventCallbackMayPanicEndItsGoroutineAndCallTheHub(t *testing.T) {
 		}
 	}}
 	inWorld(t, options, func(w *world) {
-		hub = w.hub
+		hub, calls = w.hub, 0
 		_, err := double.Submit(context.Background(), hub, 1, routing.ID("panic"))
 		require.NoError(t, err)
 		go func() { _, _ = double.Submit(context.Background(), hub, 1, routing.ID("exit")) }()
@@ -98,13 +99,13 @@ func TestACallbackThatBlocksBlocksNobodyElse(t *testing.T) {
 }
 
 func TestKindsHaveNames(t *testing.T) {
-	for k := routing.EventSubmitted; k <= routing.EventClosed; k++ {
+	for k := routing.EventSubmitted; k <= routing.EventStoreFailed; k++ {
 		assert.NotContains(t, k.String(), "EventKind(")
 	}
 	for s := routing.StateWaiting; s <= routing.StateExpired; s++ {
 		assert.NotContains(t, s.String(), "State(")
 	}
-	for o := routing.OutcomePending; o <= routing.OutcomeExpired; o++ {
+	for o := routing.OutcomePending; o <= routing.OutcomeInterrupted; o++ {
 		assert.NotContains(t, o.String(), "OutcomeKind(")
 	}
 	for _, unknown := range []string{routing.EventKind(99).String(), routing.State(99).String(), routing.OutcomeKind(99).String()} {

@@ -17,10 +17,11 @@ type Handle[Out any] struct {
 // ID returns the task's id.
 func (h *Handle[Out]) ID() string { return h.hub.index.id(h.task) }
 
-// Done returns a channel that is closed when the task is settled.
+// Done returns a channel that is closed when the task is settled, and with a store, when that is recorded. It is also closed, with the task unsettled, when
+// the hub lets go of it: see [ErrKept].
 func (h *Handle[Out]) Done() <-chan struct{} { return h.hub.settledChannel(h.task) }
 
-// Await waits until the task is settled and returns its result, or a [*TaskError]. When ctx ends first it returns the cause of
+// Await waits for Done and returns the task's result, or a [*TaskError]. When ctx ends first it returns the cause of
 // ctx, and the task goes on. A handler that awaits another task does so with its context: its own credit is free for others as long
 // as it waits.
 func (h *Handle[Out]) Await(ctx context.Context) (Out, error) {
@@ -63,7 +64,7 @@ func (h *Handle[Out]) Cancel(cause error) bool { return h.hub.cancelTask(h.task,
 func (h *Handle[Out]) Status() State {
 	h.hub.mu.Lock()
 	defer h.hub.mu.Unlock()
-	return h.task.state
+	return h.task.seen()
 }
 
 // Progress returns the value that the handler reported last, through [Progress], or nil.
@@ -78,20 +79,17 @@ func (h *Handle[Out]) result() (Out, error) { return resultOf[Out](h.hub, h.task
 
 // resultOf returns the outcome of a settled task, which doesn't change any more.
 func resultOf[Out any](h *Hub, t *task) (Out, error) {
-	out, err := t.out, t.err
-	if err != nil {
+	out := t.out
+	if t.err != nil {
 		var zero Out
-		return zero, err
+		return zero, t.err
 	}
-	value, ok := as[Out](out)
-	if !ok {
-		return value, fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.index.id(t), t.lane.name, out, reflect.TypeFor[Out]())
+	value, err := as[Out](out)
+	switch {
+	case err == errOtherType:
+		err = fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.index.id(t), t.lane.name, out, reflect.TypeFor[Out]())
+	case err != nil:
+		err = fmt.Errorf("task %s of type %q: its stored result doesn't decode as the %v that was asked for: %w", h.index.id(t), t.lane.name, reflect.TypeFor[Out](), err)
 	}
-	return value, nil
-}
-
-// as converts what travelled as any back to its static type; a nil interface value is one of its own.
-func as[T any](v any) (T, bool) {
-	value, ok := v.(T)
-	return value, ok || v == nil && reflect.TypeFor[T]().Kind() == reflect.Interface
+	return value, err
 }

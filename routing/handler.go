@@ -15,9 +15,12 @@ type Handler struct {
 // HandlerOf pairs a task type with the function that handles it.
 func HandlerOf[In, Out any](t Type[In, Out], fn func(context.Context, In) (Out, error)) Handler {
 	return Handler{name: t.name, run: func(ctx context.Context, payload any) (any, error) {
-		in, ok := as[In](payload)
-		if !ok {
+		in, err := as[In](payload)
+		switch {
+		case err == errOtherType:
 			return nil, Permanent(fmt.Errorf("task type %q takes %v, but the payload is a %T", t.name, reflect.TypeFor[In](), payload))
+		case err != nil:
+			return nil, Permanent(fmt.Errorf("task type %q takes %v, but the stored payload doesn't decode as one: %w", t.name, reflect.TypeFor[In](), err))
 		}
 		out, err := fn(ctx, in)
 		if err != nil {

@@ -59,7 +59,7 @@ type revocation struct {
 	cause error
 }
 
-// NewHub makes a hub. Its error names every option that is out of bounds.
+// NewHub makes a hub, and takes in what the store holds if there is one. Its error names every option that is out of bounds, or is a [*StoreError].
 func NewHub(options Options) (*Hub, error) {
 	options = options.withDefaults()
 	if err := options.faults(); err != nil {
@@ -80,6 +80,9 @@ func NewHub(options Options) (*Hub, error) {
 	h.ranker, _ = options.Balancer.(Ranker)
 	h.placer, _ = options.Balancer.(Placer)
 	close(h.settled)
+	if err := h.resume(); err != nil {
+		return nil, fmt.Errorf("new hub: %w", err)
+	}
 	return h, nil
 }
 
@@ -121,14 +124,22 @@ func (h *Hub) Drain(ctx context.Context) error {
 	h.unlock()
 	select {
 	case <-drained:
-		return nil
+		return h.drained()
 	case <-ctx.Done():
 		return fmt.Errorf("drain: %d tasks are not settled: %w", h.Counts().Unsettled(), context.Cause(ctx))
 	}
 }
 
 // Close cancels everything unsettled, refuses new tasks and spokes with [ErrClosed], and wakes all who wait. Closing again does nothing.
+//
+// With a store nothing is cancelled: leases are taken back, uncharged, and unsettled tasks are left to the store; those who wait for them get an error with [ErrKept] in its chain.
+// Close returns when all is recorded. The store is the caller's to close.
 func (h *Hub) Close(cause error) {
+	h.shutDown(cause)
+	_ = h.Flush() // if the store fails now, those concerned hear of it
+}
+
+func (h *Hub) shutDown(cause error) {
 	h.mu.Lock()
 	defer h.unlock()
 	if h.shut {
@@ -143,10 +154,15 @@ func (h *Hub) Close(cause error) {
 	h.refuseNew(reason)
 	now := h.clock.now()
 	for _, t := range slices.Backward(h.unsettled()) { // those first that need others, or are subtasks of others
-		if !t.state.Settled() {
+		switch {
+		case t.over.Load(): // as a subtask of another; or the store has failed, and all are kept
+		case h.journal != nil:
+			h.keep(t, reason, now)
+		default:
 			h.cancel(t, reason, now)
 		}
 	}
+	h.finishDrain()
 	h.emit(Event{Kind: EventClosed, Err: cause}, nil, now)
 }
 
@@ -183,6 +199,7 @@ func (h *Hub) unlock() { h.release(inlineEvents) }
 
 // release is unlock for a caller that hands out so many events itself. The hub's actor hands out none: a callback that blocks must not hold it up.
 func (h *Hub) release(events int) {
+	h.startWriter()
 	revoked, after, wake := h.revoked, h.after, h.wake
 	h.revoked, h.after = nil, nil
 	if !h.wanted {
@@ -213,7 +230,7 @@ func (h *Hub) refuseNew(reason error) {
 }
 
 func (h *Hub) finishDrain() {
-	if h.draining == nil || h.books.Unsettled() > 0 {
+	if h.draining == nil || h.books.Unsettled() > 0 && !h.sealed() {
 		return
 	}
 	select {
@@ -231,7 +248,9 @@ func (h *Hub) emit(e Event, t *task, now int64) {
 	if t != nil {
 		e.Task, e.Type, e.State, e.Carried = h.index.id(t), t.lane.name, t.state, t.carries()
 	}
-	h.feed.add(e)
+	if !h.journal.withhold(e) {
+		h.feed.add(e)
+	}
 }
 
 func (h *Hub) info(t *task, attempt int) TaskInfo {
@@ -251,7 +270,7 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 	s := TaskSnapshot{
 		TaskInfo:  h.info(t, int(t.attempt)),
 		ShutOut:   shutOut,
-		State:     t.state,
+		State:     t.seen(),
 		Submitted: h.clock.at(t.submitted),
 		Errors:    int(t.errors),
 		Strikes:   int(t.strikes),
@@ -263,8 +282,11 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 	if f := t.fan(); f != nil {
 		s.Pending = f.pending
 	}
-	if t.err != nil {
+	if s.State.Settled() && t.err != nil {
 		s.Err = t.err
+	}
+	if t.saved != nil {
+		s.Interrupted = int(t.saved.interrupted)
 	}
 	return s
 }
@@ -272,7 +294,7 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 func (h *Hub) settledChannel(t *task) <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if t.state.Settled() {
+	if t.over.Load() {
 		return h.settled
 	}
 	if t.done == nil {
@@ -286,10 +308,12 @@ func (h *Hub) cancelTask(t *task, cause error) bool {
 		cause = errors.New("no cause was given")
 	}
 	h.mu.Lock()
-	defer h.unlock()
-	if t.state.Settled() {
+	if t.state.Settled() || h.sealed() {
+		h.mu.Unlock()
 		return false
 	}
 	h.cancel(t, cause, h.clock.now())
-	return true
+	recorded := t.pending()
+	h.unlock()
+	return recorded.wait() == nil
 }

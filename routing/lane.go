@@ -18,6 +18,9 @@ type lane struct {
 	homeless *seat              // of no spoke: owns the keys while there is none
 	threaded int                // unsettled tasks in strands
 	ownReady int                // of those in the queues of seats, and pinned ones
+	unknown  bool               // it has tasks from a store, but nobody has named its type since
+	suspect  *task              // the only one that is tried of those that may kill the process
+	suspects []*task            // the others
 }
 
 // seat is a spoke's place in one lane.
@@ -58,6 +61,7 @@ func (h *Hub) lane(name string) *lane {
 		l.gate.limit = l.capacity
 		h.lanes[name] = l
 	}
+	l.unknown = false
 	return l
 }
 

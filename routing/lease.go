@@ -62,7 +62,7 @@ func (l *Lease) Attempt() int { return l.attempt }
 // Limited reports whether the attempt has a time limit of its own, or its task a deadline.
 func (l *Lease) Limited() bool { return l.expires != 0 || l.task.deadline != 0 }
 
-// Input returns the payload, as the submitter gave it.
+// Input returns the payload, as the submitter gave it, or as [Stored] if it comes from a store.
 func (l *Lease) Input() any { return l.input }
 
 // Info returns what a handler may know of its task.
@@ -76,7 +76,7 @@ func (l *Lease) Info() TaskInfo {
 // is recorded (accepted is true); if it was revoked, timed out, cancelled or settled before, the outcome changes nothing and is
 // counted as late, except that the release of a lease that is gone is no news.
 //
-// Under the same lock the spoke gets its next lease, if a task waits for it: it is not delivered, but returned. After Done and
+// Under the same lock the spoke gets its next lease, if a task waits for it: it is not delivered, but returned (with a store, delivered: when it is recorded). After Done and
 // Error the spoke goes on. A spoke that reports Crashed or Hung, or releases a lease that it still holds, is on its way out: it
 // gets nothing more before [Spoke.Resume].
 //
@@ -99,6 +99,9 @@ type blank struct {
 func newBlank() blank { return blank{&Lease{}, make([]Attempt, 0, 1)} }
 
 func (h *Hub) settleLease(l *Lease, o Outcome, room blank) (next *Lease, accepted bool) {
+	if h.journal != nil {
+		o.store(l)
+	}
 	h.mu.Lock()
 	defer h.unlock()
 	t, s, now := l.task, l.spoke, h.clock.now()
@@ -121,6 +124,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome, room blank) (next *Lease, accepte
 	h.expireIfDue(t, now)
 	accepted = t.lease == l
 	if accepted {
+		if o.snapshot != nil && !s.left {
+			_, _ = h.save(s, *o.snapshot) // if the store has failed, that is known
+		}
 		h.conclude(t, o, now)
 	} else if o.kind != OutcomeReleased {
 		h.refuseLate(l, o, now)
@@ -134,6 +140,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome, room blank) (next *Lease, accepte
 	}
 	h.blank = blank{}
 	h.pulling = nil
+	if h.journal.deliver(next) {
+		next = nil
+	}
 	h.reseat(s)
 	return next, accepted
 }

@@ -15,7 +15,8 @@ type Counts struct {
 	ShutOut uint64
 	// Settled so far. A task that is requeued from quarantine leaves it and is waiting again.
 	Done, Failed, Quarantined, Cancelled, Expired uint64
-	// Attempts is how many leases were given; Late how many outcomes came too late and were refused.
+	// Attempts is how many leases were given; Late how many outcomes came too late and were refused. (With a store, the counts of what changes no task,
+	// Late and Refused, are recorded with the next change of one.)
 	Attempts, Late uint64
 	// Refused is how many submits were turned down.
 	Refused uint64
@@ -50,6 +51,8 @@ type ledger struct {
 	window     list[*task]        // settled, oldest first
 	quarantine list[*task]        // oldest first
 
+	journal                     *journal // to the store; nil without one
+	snapshots                   shelf    // of agents
 	seq                         uint64
 	keptSettled, keptQuarantine int
 }
@@ -57,6 +60,8 @@ type ledger struct {
 func newLedger(o Options) ledger {
 	return ledger{
 		index:          newIndex(rand.Text()[:8]),
+		journal:        newJournal(o),
+		snapshots:      shelf{limit: o.Snapshots},
 		keptSettled:    o.Results,
 		keptQuarantine: o.Quarantine,
 	}
@@ -66,9 +71,13 @@ func newLedger(o Options) ledger {
 func (l *ledger) record(t *task) {
 	l.seq++
 	t.seq = l.seq
+	if l.journal != nil && t.id == "" {
+		t.id = l.index.madeUp(t.seq) // the next process makes up others
+	}
 	l.index.put(t)
 	l.books.Accepted++
 	*l.books.in(t.state)++
+	l.journal.accept(t)
 }
 
 // move books a task from its state to another.
@@ -76,17 +85,25 @@ func (l *ledger) move(t *task, to State) {
 	*l.books.in(t.state)--
 	*l.books.in(to)++
 	t.state = to
+	l.journal.mark(t)
 }
 
 // retire puts a settled task into the window.
 func (l *ledger) retire(t *task) {
 	t.in = nil
+	l.journal.retire(t)
 	t.forgetInputs()
+	l.remember(t)
+}
+
+// remember puts a task into the window, and forgets the oldest if they are too many.
+func (l *ledger) remember(t *task) {
 	l.window.pushBack(t)
 	for l.window.size > l.keptSettled {
 		oldest := l.window.head
 		l.window.remove(oldest)
 		l.index.remove(oldest)
+		l.journal.forget(oldest)
 	}
 }
 

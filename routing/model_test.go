@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -33,6 +34,7 @@ type story struct {
 	state           routing.State
 	attempts        int
 	errors, strikes int
+	interrupted     int
 	spoke           routing.SpokeID
 	leasedAt        time.Time
 	settlements     int
@@ -75,6 +77,7 @@ type model struct {
 	keyed
 	t        *rapid.T
 	w        *world
+	system   *actor.ActorSystem
 	seen     int
 	stories  map[string]*story
 	order    []string
@@ -100,14 +103,23 @@ func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		system := quietSystem()
 		rapid.Check(bubbleTB{t}, func(rt *rapid.T) {
-			m := &model{t: rt, keyed: newKeyed(), stories: make(map[string]*story), lastOf: make(map[string]uint64), stopped: make(map[string]bool),
+			m := &model{t: rt, system: system, keyed: newKeyed(), stories: make(map[string]*story), lastOf: make(map[string]uint64), stopped: make(map[string]bool),
 				shelved: make(map[string]bool), awaits: make(map[*routing.Lease]*awaiting)}
 			results := rapid.SampledFrom([]int{-1, 3, 1000}).Draw(rt, "results")
 			m.forgets = results < 1000
-			balancer := modelBalancers[rapid.SampledFrom(slices.Sorted(maps.Keys(modelBalancers))).Draw(rt, "balancer")]()
+			names := slices.Sorted(maps.Keys(modelBalancers))
+			var store routing.Store
+			if rapid.Bool().Draw(rt, "a store?") { // whose model knows nothing of keys and families
+				store = &memory{}
+				names = slices.DeleteFunc(names, func(name string) bool {
+					_, keeps := modelBalancers[name]().(routing.Placer)
+					return keeps
+				})
+			}
+			balancer := modelBalancers[rapid.SampledFrom(names).Draw(rt, "balancer")]()
 			_, m.keeps = balancer.(routing.Placer)
 			m.w = newWorld(rt, system, routing.Options{
-				Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
+				Store: store, Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
 				AttemptTimeout: modelTimeout, Results: results,
 			})
 			defer m.w.stopDriver()
@@ -115,9 +127,14 @@ func TestModel(t *testing.T) {
 				"submit": m.submit, "settle": m.settle, "strike": m.strike, "strike more": m.strike, "pass": m.pass, "pass more": m.pass,
 				"join": seldom(m.join), "leave": seldom(m.leave), "pause": seldom(m.pause), "cancel": seldom(m.cancel),
 				"settle again": seldom(m.settleAgain), "requeue": seldom(m.requeue), "progress": seldom(m.progress),
-				"hub actor dies or returns": seldom(m.driver), "submit subtask": m.submitSubtask, "await": m.await,
-				"pause hub": seldom(m.pauseHub), "pause type": seldom(m.pauseType), "pause path": seldom(m.pausePath), "drain": seldom(m.drain),
-				"": m.check,
+				"hub actor dies or returns": seldom(m.driver),
+				"":                          m.check,
+			}
+			if store != nil {
+				steps["process dies"] = seldom(m.die)
+			} else {
+				steps["submit subtask"], steps["await"] = m.submitSubtask, m.await
+				steps["pause hub"], steps["pause type"], steps["pause path"], steps["drain"] = seldom(m.pauseHub), seldom(m.pauseType), seldom(m.pausePath), seldom(m.drain)
 			}
 			for i := range 3 {
 				m.lastOf[string(rune('a'+i))] = 1
@@ -324,8 +341,9 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 	key := rapid.SampledFrom([]string{"", "", "k", "l", "m"}).Draw(t, "key")
 	options = append(options, routing.Priority(priority), routing.Key(key))
 	var inputs []string
-	if len(m.order) > 0 && rapid.IntRange(0, 3).Draw(t, "inputs?") == 0 {
-		inputs = rapid.SliceOfNDistinct(rapid.SampledFrom(m.order), 1, min(3, len(m.order)), rapid.ID[string]).Draw(t, "inputs")
+	known := slices.DeleteFunc(slices.Clone(m.order), func(id string) bool { return m.stories[id].handle == nil }) // but those that a dead process forgot
+	if len(known) > 0 && rapid.IntRange(0, 3).Draw(t, "inputs?") == 0 {
+		inputs = rapid.SliceOfNDistinct(rapid.SampledFrom(known), 1, min(3, len(known)), rapid.ID[string]).Draw(t, "inputs")
 		for _, id := range inputs {
 			options = append(options, routing.After(m.stories[id].handle))
 		}
@@ -531,6 +549,43 @@ func (m *model) driver(*rapid.T) {
 	}
 }
 
+// die kills the process, and starts another on what is in the store.
+func (m *model) die(t *rapid.T) {
+	before, durable := m.w.options.Store.(*memory)
+	if !durable {
+		t.Skip("no store")
+	}
+	m.read()
+	m.late, m.refused = 0, 0
+	before.kill()
+	m.w.stopDriver()
+	m.spokes, m.returned, m.seen = nil, nil, 0
+	options := m.w.options
+	options.OnEvent, options.Store = nil, holding(before.contents())
+	m.w = newWorld(m.t, m.system, options)
+	m.read() // what was overdue is settled, and may be forgotten
+	counts := m.w.hub.Counts()
+	m.late, m.refused = counts.Late, counts.Refused
+	for id, s := range m.stories {
+		if _, remembered := m.w.hub.Inspect(id); remembered {
+			s.handle = m.find(t, id)
+		} else {
+			require.True(t, s.state.Settled(), "task %s was %v and is lost", id, s.state)
+			s.handle = nil // that of the dead process would not hear of it
+		}
+	}
+}
+
+// find returns the handle of a task that the hub knows.
+func (m *model) find(t *rapid.T, id string) *routing.Handle[int] {
+	handle, err := double.Submit(context.Background(), m.w.hub, 0, routing.ID(id))
+	if err != nil {
+		handle, err = routing.NewType[int, int](shout.Name()).Submit(context.Background(), m.w.hub, 0, routing.ID(id))
+	}
+	require.NoError(t, err)
+	return handle
+}
+
 func (m *model) requeue(t *rapid.T) {
 	quarantined := m.w.hub.Quarantined()
 	if len(quarantined) == 0 {
@@ -546,12 +601,7 @@ func (m *model) requeue(t *rapid.T) {
 		require.ErrorAs(t, err, &full)
 		return
 	}
-	handle, err := double.Submit(context.Background(), m.w.hub, 0, routing.ID(id))
-	if err != nil {
-		handle, err = routing.NewType[int, int]("shout").Submit(context.Background(), m.w.hub, 0, routing.ID(id))
-	}
-	require.NoError(t, err)
-	m.stories[id].handle = handle
+	m.stories[id].handle = m.find(t, id)
 }
 
 func (m *model) progress(t *rapid.T) {
@@ -597,6 +647,13 @@ func (m *model) follow(e routing.Event) {
 	tell := fmt.Sprintf("%v (was %v)", e, s.state)
 	charge := func() {
 		switch e.Outcome {
+		case routing.OutcomeReleased:
+		case routing.OutcomeInterrupted:
+			s.interrupted++
+		default:
+			s.interrupted = 0
+		}
+		switch e.Outcome {
 		case routing.OutcomeError:
 			if routing.IsPermanent(e.Err) {
 				require.Equal(m.t, routing.StateFailed, e.State, tell)
@@ -631,6 +688,7 @@ func (m *model) follow(e routing.Event) {
 		charge()
 		require.Less(m.t, s.errors, modelMaxAttempts, tell)
 		require.Less(m.t, s.strikes, modelQuarantine, tell)
+		require.Less(m.t, s.interrupted, 3, tell)
 		s.state = routing.StateWaiting
 	case routing.EventSettled:
 		require.False(m.t, s.state.Settled(), tell)
@@ -650,7 +708,7 @@ func (m *model) follow(e routing.Event) {
 				require.True(m.t, m.stories[s.parent].lost(), tell)
 			}
 		case routing.StateQuarantined:
-			require.Equal(m.t, modelQuarantine, s.strikes, tell)
+			require.True(m.t, s.strikes == modelQuarantine || s.interrupted == 3, tell)
 		case routing.StateExpired:
 			require.False(m.t, e.Time.Before(s.deadline), tell)
 		}
@@ -660,7 +718,7 @@ func (m *model) follow(e routing.Event) {
 		m.keyRests(s)
 	case routing.EventRequeued:
 		require.Equal(m.t, routing.StateQuarantined, s.state, tell)
-		s.state, s.errors, s.strikes = routing.StateWaiting, 0, 0
+		s.state, s.errors, s.strikes, s.interrupted = routing.StateWaiting, 0, 0, 0
 		s.lives++
 		m.takesTurn(s)
 	}
@@ -697,7 +755,9 @@ func (m *model) check(t *rapid.T) {
 	m.read()
 	var want routing.Counts
 	for id, s := range m.stories {
-		require.Equal(t, s.state, s.handle.Status(), id)
+		if s.handle != nil {
+			require.Equal(t, s.state, s.handle.Status(), id)
+		}
 		want.Accepted++
 		want.Attempts += uint64(s.attempts)
 		if m.blocked(s) {
@@ -798,6 +858,9 @@ func (m *model) finish() {
 	m.check(m.t)
 	for id, s := range m.stories {
 		require.Equal(m.t, s.lives, s.settlements, "settlements of task %s", id)
+		if s.handle == nil {
+			continue
+		}
 		if _, err := await(m.t, s.handle); s.state == routing.StateDone {
 			require.NoError(m.t, err)
 		}

@@ -37,6 +37,21 @@ type Options struct {
 	Quarantine int
 	// Carry takes from each submitter's context what is to stay with its task. Default none. See [Carry].
 	Carry Carry
+	// Store makes the ledger outlive the process: every change of a task is recorded in it before anybody hears of it, many in a commit. NewHub takes in what
+	// it holds: settled tasks are remembered, unsettled ones go on, with their attempts, backoffs and deadlines; an attempt that the process died during is
+	// tried again. Inputs and results are encoded as JSON then; an input that can't be is refused, a result that can't be fails its task. Close leaves unsettled
+	// tasks to the store instead of cancelling them. Default none: tasks live as long as the hub.
+	//
+	// It costs a commit's time before a submit returns, before an attempt begins, and before a handle has its result. Spokes with more than one of [SpokeSpec].Credits
+	// share commits.
+	Store Store
+	// StoreTimeout is how long the store may take for a commit, and in loading until the next record comes. Default 10 s. Beyond it the store has failed: see [StoreError].
+	StoreTimeout time.Duration
+	// Interruptions is how many attempts of a task in a row the process may die during before it is quarantined, 1 to 1,000. Default 3. (A death that isn't
+	// its fault is charged to it too, but of the tasks that are one short of this, only one of each type is tried at a time.)
+	Interruptions int
+	// Snapshots is how many agents' snapshots are kept: see [Spoke.Save]. Beyond it the one goes that was saved longest ago. Default 10,000.
+	Snapshots int
 	// OnEvent hears of everything that happens, in order, one call at a time, outside of the hub's lock. It runs on the goroutine of
 	// whoever caused an event (but the hub's actor), so it must be quick and should not block; it may call the hub. A panic in it is counted and swallowed. If
 	// it falls more than 4,096 events behind, the oldest are dropped and counted. See [Counts].
@@ -72,6 +87,15 @@ func (o Options) withDefaults() Options {
 	if o.Quarantine == 0 {
 		o.Quarantine = 1024
 	}
+	if o.StoreTimeout == 0 {
+		o.StoreTimeout = 10 * time.Second
+	}
+	if o.Interruptions == 0 {
+		o.Interruptions = 3
+	}
+	if o.Snapshots == 0 {
+		o.Snapshots = 10_000
+	}
 	return o
 }
 
@@ -87,6 +111,11 @@ func (o Options) faults() error {
 	within("QuarantineAfter", o.QuarantineAfter, 1, maxTries)
 	within("MaxAttempts", o.MaxAttempts, 1, maxTries)
 	within("Quarantine", o.Quarantine, 1, math.MaxInt32)
+	within("Interruptions", o.Interruptions, 1, maxTries)
+	within("Snapshots", o.Snapshots, 1, math.MaxInt32)
+	if o.StoreTimeout < 0 {
+		faults = append(faults, fmt.Errorf("field Options.StoreTimeout is %v: it must not be negative", o.StoreTimeout))
+	}
 	if o.AttemptTimeout < 0 {
 		faults = append(faults, fmt.Errorf("field Options.AttemptTimeout is %v: it must not be negative", o.AttemptTimeout))
 	}

@@ -1,14 +1,16 @@
 package routing
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // OutcomeKind says how an attempt ended.
 type OutcomeKind uint8
 
-// The first is an attempt that goes on. Spokes report the next five; the ledger itself concludes the last three.
+// The first is an attempt that goes on. Spokes report the next five; the ledger itself concludes the last four.
 const (
 	// OutcomePending: the attempt has not ended.
 	OutcomePending OutcomeKind = iota
@@ -28,9 +30,11 @@ const (
 	OutcomeCancelled
 	// OutcomeExpired: the task's deadline passed during the attempt.
 	OutcomeExpired
+	// OutcomeInterrupted: the process died during the attempt; the next one found it so in its store. See [Options.Interruptions].
+	OutcomeInterrupted
 )
 
-var outcomeNames = [...]string{"pending", "done", "error", "crashed", "hung", "released", "timed out", "cancelled", "expired"}
+var outcomeNames = [...]string{"pending", "done", "error", "crashed", "hung", "released", "timed out", "cancelled", "expired", "interrupted"}
 
 func (k OutcomeKind) String() string {
 	if int(k) < len(outcomeNames) {
@@ -52,6 +56,9 @@ type Outcome struct {
 	refused   bool          // by a circuit of the spoke
 
 	forCircuit bool // the task waits for that, and not for a time. Set by the hub
+
+	stored   json.RawMessage // the value, if there is a store
+	snapshot *AgentSnapshot
 }
 
 // Kind returns how the attempt ended.
@@ -91,6 +98,29 @@ func Hung(reason error) Outcome { return Outcome{kind: OutcomeHung, err: reason}
 
 // Released gives the task back uncharged: the attempt was ended by us (shutdown, group restart), not by the task.
 func Released(cause error) Outcome { return Outcome{kind: OutcomeReleased, err: cause} }
+
+// With adds a snapshot of the agent as it is after the attempt: if the outcome is accepted, it is kept in place of the one before. With a store both are recorded in one
+// commit, so that an agent which goes on from its snapshot has done all that is recorded as done, and nothing else.
+func (o Outcome) With(snapshot AgentSnapshot) Outcome {
+	snapshot.Data = slices.Clone(snapshot.Data)
+	o.snapshot = &snapshot
+	return o
+}
+
+// store encodes the value. What can't be encoded can't be recorded: then the task has failed.
+func (o *Outcome) store(l *Lease) {
+	if o.kind != OutcomeDone {
+		return
+	}
+	raw, err := encode(o.value)
+	if err != nil {
+		failed := Error(Permanent(fmt.Errorf("the result of task %s of type %q can't be recorded: %w", l.ID(), l.Type(), err)))
+		failed.snapshot = o.snapshot
+		*o = failed
+		return
+	}
+	o.stored = raw
+}
 
 // classify asks the error what kind it is. That runs code of the user's, so it is done here and not under the hub's lock; if it
 // panics, the error is an ordinary one.

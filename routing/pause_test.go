@@ -86,6 +86,7 @@ func TestASpokePausedByItsPathStaysSoThroughItsIncarnations(t *testing.T) {
 		var unknown *routing.UnknownSpokeError
 		assert.ErrorAs(t, w.hub.PauseSpoke("a"), &unknown)
 		assert.ErrorAs(t, w.hub.ResumeSpoke("a"), &unknown)
+		synctest.Wait()
 		assert.Len(t, w.kinds(routing.EventPaused, routing.EventResumed), 4)
 	})
 }

@@ -42,7 +42,7 @@ func (h *Hub) watchProgress(ctx context.Context, t *task) <-chan any {
 	if t.extra != nil && t.extra.progress != nil {
 		updates <- t.extra.progress
 	}
-	if t.state.Settled() || ctx.Err() != nil {
+	if t.over.Load() || ctx.Err() != nil {
 		close(updates)
 		return updates
 	}

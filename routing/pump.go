@@ -57,6 +57,12 @@ func (h *Hub) pumpOnce() (more bool) {
 		l, floor := h.nextLane()
 		h.match(l, floor, now)
 	}
+	for _, l := range h.outbox {
+		h.journal.deliver(l)
+	}
+	if h.journal != nil {
+		h.outbox = h.outbox[:0]
+	}
 	h.armed = 0
 	due := false
 	if h.schedule.len() > 0 {

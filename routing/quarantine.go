@@ -19,8 +19,19 @@ func (h *Hub) Quarantined() []TaskSnapshot {
 
 // Requeue takes a task out of quarantine and lets it wait again, with nothing charged; its attempts go on counting. Handles from
 // before keep their outcome; submitting the id again returns a handle of the new life. It needs room as a submit does, and
-// fails with [ErrNotQuarantined], [ErrClosed] or a [*QueueFullError].
+// fails with [ErrNotQuarantined], [ErrClosed], a [*QueueFullError] or a [*StoreError].
 func (h *Hub) Requeue(id string) error {
+	recorded, err := h.requeue(id)
+	if err == nil {
+		err = recorded.wait()
+	}
+	if err != nil {
+		return fmt.Errorf("requeue task %q: %w", id, err)
+	}
+	return nil
+}
+
+func (h *Hub) requeue(id string) (recorded *batch, err error) {
 	h.mu.Lock()
 	defer h.unlock()
 	t, err := h.inQuarantine(id)
@@ -33,7 +44,7 @@ func (h *Hub) Requeue(id string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("requeue task %q: %w", id, err)
+		return nil, err
 	}
 	now := h.clock.now()
 	h.quarantine.remove(t)
@@ -42,7 +53,7 @@ func (h *Hub) Requeue(id string) error {
 		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
 		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
 		submitted: t.submitted, deadline: t.deadline, extra: t.nextLife(),
-		state: StateQuarantined, level: t.level,
+		state: StateQuarantined, level: t.level, saved: t.saved.again(),
 	}
 	t.in = nil
 	h.index.put(again)
@@ -51,20 +62,34 @@ func (h *Hub) Requeue(id string) error {
 	h.gate.used++
 	h.emit(Event{Kind: EventRequeued}, again, now)
 	h.enqueue(again, false)
-	return nil
+	return again.pending(), nil
 }
 
 // Discard gives a task in quarantine up for good: its input is dropped, its record goes to the settled ones. It fails with
-// [ErrNotQuarantined].
+// [ErrNotQuarantined], or with a store, [ErrClosed] or a [*StoreError].
 func (h *Hub) Discard(id string) error {
-	h.mu.Lock()
-	defer h.unlock()
-	t, err := h.inQuarantine(id)
+	recorded, err := h.discardByID(id)
+	if err == nil {
+		err = recorded.wait()
+	}
 	if err != nil {
 		return fmt.Errorf("discard task %q: %w", id, err)
 	}
-	h.discard(t, nil, h.clock.now())
 	return nil
+}
+
+func (h *Hub) discardByID(id string) (recorded *batch, err error) {
+	h.mu.Lock()
+	defer h.unlock()
+	t, err := h.inQuarantine(id)
+	if err == nil && h.sealed() {
+		err = h.closed
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.discard(t, nil, h.clock.now())
+	return t.pending(), nil
 }
 
 func (h *Hub) inQuarantine(id string) (*task, error) {

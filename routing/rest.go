@@ -47,7 +47,9 @@ func (l *Lease) rest(awaited *task) error {
 		now := h.clock.now()
 		l.pauseClock(now)
 		l.spoke.resting++
-		next = h.pull(l.spoke, now)
+		if next = h.pull(l.spoke, now); h.journal.deliver(next) {
+			next = nil
+		}
 		h.reseat(l.spoke)
 		if l.task.lease == l {
 			h.plan(l.task)

@@ -3,7 +3,6 @@ package routing
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -257,8 +256,8 @@ var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadd
 
 // deriveID makes the id of a subtask of its input and other marks of it. It is false if the input can't be encoded.
 func deriveID(parent string, in any, marks ...string) (id string, ok bool) {
-	data, ok := encode(in)
-	if !ok {
+	data, err := encode(in)
+	if err != nil {
 		return "", false
 	}
 	hash := sha256.New()
@@ -271,15 +270,4 @@ func deriveID(parent string, in any, marks ...string) (id string, ok bool) {
 		parent = "~" + idEncoding.EncodeToString(sum[:10])
 	}
 	return strings.Join([]string{parent, idEncoding.EncodeToString(hash.Sum(nil)[:10])}, "/"), true
-}
-
-// encode runs code of the user's, which may panic.
-func encode(in any) (data []byte, ok bool) {
-	defer func() {
-		if recover() != nil {
-			data, ok = nil, false
-		}
-	}()
-	data, err := json.Marshal(in)
-	return data, err == nil
 }

@@ -364,7 +364,7 @@ func TestTheNextAttemptOfAParentFindsItsSubtasks(t *testing.T) {
 }
 
 func TestIDsOfSubtasks(t *testing.T) {
-	inWorld(t, routing.Options{}, func(w *world) {
+	inWorldOf(t, routing.Options{}, func(w *world) {
 		require.NoError(t, w.hub.Declare("odd", "float"))
 		s := w.join("a", 1, 1)
 		w.submit(1, routing.ID("parent"))
@@ -578,7 +578,7 @@ func TestABlockedSubtaskWhoseIDIsTakenMeanwhileIsThatTask(t *testing.T) {
 }
 
 func TestCloseCancelsWhatIsBelowAndBehindForTheSameReason(t *testing.T) {
-	inWorld(t, routing.Options{}, func(w *world) {
+	inWorldOf(t, routing.Options{}, func(w *world) {
 		s := w.join("a", 1, 1)
 		parent := w.submit(1)
 		child, err := double.Submit(s.only().Context(context.Background()), w.hub, 2)

@@ -88,6 +88,8 @@ type TaskSnapshot struct {
 	Submitted time.Time
 	// Errors counts attempts that ended with an error, Strikes those that crashed, hung or timed out. All others were not charged.
 	Errors, Strikes int
+	// Interrupted counts attempts in a row during which the process died. See [Options.Interruptions].
+	Interrupted int
 	// Attempts are the last attempts, at most 32, oldest first; Forgotten counts those before.
 	Attempts  []Attempt
 	Forgotten int
@@ -130,6 +132,8 @@ type task struct {
 	done   chan struct{} // made by the first who waits
 	extra  *extra        // nil for most
 	strand *strand       // of its key, if the balancer keeps keys together
+
+	saved *saved // nil without a store
 
 	lease    *Lease // the current one
 	attempts []Attempt
@@ -206,5 +210,5 @@ func (t *task) end(at time.Time, kind OutcomeKind, err error, stack func() strin
 }
 
 func (k OutcomeKind) strike() bool {
-	return k == OutcomeCrashed || k == OutcomeHung || k == OutcomeTimedOut
+	return k == OutcomeCrashed || k == OutcomeHung || k == OutcomeTimedOut || k == OutcomeInterrupted
 }

@@ -97,6 +97,9 @@ func (h *Hub) conclude(t *task, o Outcome, now int64) {
 		h.settle(t, v.next, o, now)
 		return
 	}
+	if o.kind != OutcomeReleased {
+		h.acquit(t, now)
+	}
 	h.move(t, StateWaiting)
 	t.lease = nil
 	after := h.redeliver(t, v, o, now)
@@ -146,14 +149,13 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	switch state {
 	case StateDone:
 		t.out = o.value
+		if t.saved != nil {
+			t.saved.out = o.stored
+		}
 	default:
 		t.err = &TaskError{ID: h.index.id(t), Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
 	}
-	t.over.Store(true)
-	if t.done != nil {
-		close(t.done)
-	}
-	h.endUpdates(t)
+	h.announce(t, now)
 	e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
 	if ended != nil {
 		e.Attempt, e.Spoke = ended.attempt, ended.spoke.id
@@ -171,6 +173,25 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	h.leave(t, now)
 	h.settleDoomed(now)
 	h.finishDrain()
+}
+
+// announce tells those who wait for a task that it is settled. With a store that has to be recorded first.
+func (h *Hub) announce(t *task, now int64) {
+	if t.saved != nil {
+		t.saved.settled = now
+		h.acquit(t, now)
+		return
+	}
+	h.finish(t)
+}
+
+// finish lets all go who wait for a task.
+func (h *Hub) finish(t *task) {
+	t.over.Store(true)
+	if t.done != nil {
+		close(t.done)
+	}
+	h.endUpdates(t)
 }
 
 // cancel settles an unsettled task as cancelled.

@@ -63,6 +63,7 @@ func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...Subm
 			return zero, err
 		}
 		handle.Cancel(err)
+		<-handle.Done() // it is settled; with a store, that has to be recorded
 	}
 	return handle.result()
 }

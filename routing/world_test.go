@@ -23,17 +23,29 @@ var (
 
 // world is a hub with its actor and hand-made spokes, in a bubble of virtual time.
 type world struct {
-	t      testingT
-	hub    *routing.Hub
-	system *actor.ActorSystem
-	driver *actor.PID
+	t       testingT
+	hub     *routing.Hub
+	options routing.Options
+	system  *actor.ActorSystem
+	driver  *actor.PID
 
 	mu     sync.Mutex
 	events []routing.Event
 }
 
-// inWorld runs a test in virtual time. At its end the hub is closed, the actor stopped, and no goroutine may be left.
+// inWorld runs a test in virtual time, once with a hub that has no store and once with one that has. At its end the hub is closed, the actor stopped, and no
+// goroutine may be left.
 func inWorld(t *testing.T, options routing.Options, test func(w *world)) {
+	t.Helper()
+	t.Run("in memory", func(t *testing.T) { inWorldOf(t, options, test) })
+	t.Run("with a store", func(t *testing.T) {
+		options.Store = &memory{}
+		inWorldOf(t, options, test)
+	})
+}
+
+// inWorldOf runs a test with a hub that has the store of its options, or none.
+func inWorldOf(t *testing.T, options routing.Options, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, quietSystem(), options)
@@ -49,6 +61,14 @@ func quietSystem() *actor.ActorSystem {
 }
 
 func newWorld(t testingT, system *actor.ActorSystem, options routing.Options) *world {
+	w := newWorldOf(t, system, options)
+	require.NoError(t, w.hub.Declare(double.Name(), shout.Name()))
+	synctest.Wait()
+	return w
+}
+
+// newWorldOf is newWorld with a hub that knows no types but those in its store.
+func newWorldOf(t testingT, system *actor.ActorSystem, options routing.Options) *world {
 	w := &world{t: t, system: system}
 	if options.RetryBackoff == (routing.Backoff{}) {
 		options.RetryBackoff = routing.Backoff{Min: time.Second, Max: time.Second, Jitter: -1}
@@ -64,8 +84,7 @@ func newWorld(t testingT, system *actor.ActorSystem, options routing.Options) *w
 	}
 	hub, err := routing.NewHub(options)
 	require.NoError(t, err)
-	require.NoError(t, hub.Declare(double.Name(), shout.Name()))
-	w.hub = hub
+	w.hub, w.options = hub, options
 	w.startDriver()
 	return w
 }

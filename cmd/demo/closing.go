@@ -21,6 +21,7 @@ type closing struct {
 	job    *job
 	watch  *watch
 	crew   *crew
+	record *record
 }
 
 // begin is what is known of any run.
@@ -53,7 +54,13 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 
 	counts := tree.Hub().Counts()
 	s.Attempts, s.LateResultsRefused = int(counts.Attempts), int(counts.Late)
-	s.Tasks, f.Quarantined = c.watch.settledTasks(c.job.submitted)
+	s.Tasks, f.Quarantined = c.watch.settledTasks(c.job.submitted, func(id string) bool {
+		t, known := tree.Hub().Inspect(id)
+		return c.job.durable && known && !t.State.Settled()
+	})
+	if s.Tasks.Kept > 0 && !f.Interrupted && !f.OutOfTime {
+		broken("%d tasks are not settled, though nobody has cut the run short", s.Tasks.Kept)
+	}
 	s.Restarts, s.Escalations, s.Abandoned = c.watch.counts.restarts, c.watch.counts.escalations, c.watch.counts.abandoned
 	s.GroupRestarts = summary.Groups{OneForAll: c.watch.counts.oneForAll, RestForOne: c.watch.counts.restForOne}
 	s.Breaker.Opened, s.Breaker.Closed = c.watch.counts.opened, c.watch.counts.closed
@@ -74,14 +81,15 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 	return s
 }
 
-// mechanisms are what the plan wanted to happen, each counted where it was to. A run that was cut short owes none.
+// mechanisms are what the plan wanted to happen, each counted where it was to. A run that was cut short owes none, and one that was killed in the middle of the burst owes none of
+// that: nobody has recorded what the breaker did.
 func (c closing) mechanisms(nodes actors.NodeSnapshot) []summary.Mechanism {
 	poison, outage := find(nodes, poisonPath), find(nodes, outagePath)
 	var ms []summary.Mechanism
 	if n := len(c.drills.Poison); n > 0 {
-		ms = append(ms, summary.Mechanism{Name: "poison crashes agents, which are restarted", Planned: 3 * n, Seen: failures(poison)})
+		ms = append(ms, summary.Mechanism{Name: "poison crashes agents, which are restarted", Planned: 3 * n, Seen: c.record.crashes + failures(poison)})
 	}
-	if len(c.drills.Breaker) > 0 {
+	if len(c.drills.Breaker) > 0 && !c.record.burst {
 		ms = append(ms,
 			summary.Mechanism{Name: "a burst opens the breaker", Planned: 1, Seen: int(breakers(outage).Opened)},
 			summary.Mechanism{Name: "the open breaker refuses calls", Planned: 1, Seen: int(breakers(outage).Rejected)},

@@ -144,6 +144,7 @@ func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"--nope"}, {"--chaos", "storm"}, {"--workers", "0"}, {"--workers", "999"}, {"--timeout", "-1s"}, {"--llm", "http://127.0.0.1:1"},
 		{"--chaos", "storm", "--workers", "999", "--llm", "x", "--timeout", "-1s"},
+		{"--resume"}, {"--store", "/nonexistent/place/store.db"}, {"--store", os.TempDir()}, {"--store", os.TempDir(), "--resume"},
 		{"bogus"}, {"--input", "/nonexistent/place"}, {"--input", "goroot:no/such/package"}, {"--seed", "many"},
 		{"verify"}, {"verify", "a", "b"}, {"verify", "/nonexistent/place"},
 	} {
@@ -169,7 +170,7 @@ func TestHelpFitsAScreen(t *testing.T) {
 	require.Equal(t, summary.ExitOK, code)
 	lines := strings.Split(stdout, "\n")
 	require.LessOrEqual(t, len(lines), 40)
-	for _, flag := range []string{"--input", "--seed", "--chaos", "--workers", "--out", "--json", "--timeout", "--llm", "--model"} {
+	for _, flag := range []string{"--input", "--seed", "--chaos", "--workers", "--out", "--json", "--timeout", "--llm", "--model", "--store", "--resume"} {
 		require.Contains(t, stdout, flag)
 	}
 }

@@ -36,6 +36,9 @@ type config struct {
 	quiet   bool
 	colour  string // auto, always or never
 	tell    telemetry.Config
+	store   string
+	resume  bool
+	chosen  map[string]bool // flags that were given
 }
 
 const (
@@ -86,6 +89,8 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "out", Usage: "folder for report and results", DefaultText: "a new temporary one"},
 		&cli.BoolFlag{Name: "json", Usage: "print one JSON object a line, the summary last"},
 		&cli.DurationFlag{Name: "timeout", Value: defaultTimeout, Usage: "give up after this time, 0 for never"},
+		&cli.StringFlag{Name: "store", Usage: "`FILE` that the tasks are recorded in, so that a run that was killed can go on"},
+		&cli.BoolFlag{Name: "resume", Usage: "go on with what is in the store"},
 		&cli.StringFlag{Name: "llm", Usage: "`URL` of an OpenAI-compatible endpoint; its key in " + keyVariable, DefaultText: "embedded"},
 		&cli.StringFlag{Name: "model", Usage: "name of the model at that endpoint"},
 		&cli.BoolFlag{Name: "plain", Usage: "lines of text on a terminal too, instead of the live view"},
@@ -124,6 +129,10 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 		plain: c.Bool("plain"), quiet: c.Bool("quiet"), colour: c.String("color"),
 		tell:  telemetry.Config{Metrics: c.String("metrics"), OTLP: c.String("otlp")},
 		ascii: c.Bool("ascii") || !c.IsSet("ascii") && !speaksUTF8(getenv),
+		store: c.String("store"), resume: c.Bool("resume"), chosen: make(map[string]bool),
+	}
+	for _, flag := range c.LocalFlagNames() {
+		cfg.chosen[flag] = true
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -142,6 +151,9 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	}
 	if (cfg.llm == "") != (cfg.model == "") {
 		fault("--llm and --model go together")
+	}
+	if cfg.resume && cfg.store == "" {
+		fault("--resume needs --store: where to go on from")
 	}
 	if cfg.llm != "" {
 		if _, err := model.Endpoint(cfg.llm); err != nil {

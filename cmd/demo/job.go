@@ -21,11 +21,12 @@ const drillAttempts = 100
 
 // job submits the tasks of a run and collects what becomes of them.
 type job struct {
-	tree *actors.Tree
-	stop context.Context // ends when nothing more is to be submitted
+	tree    *actors.Tree
+	stop    context.Context // ends when nothing more is to be submitted
+	durable bool            // what isn't settled is kept for the next process
 
 	mu        sync.Mutex
-	submitted []string
+	submitted map[string]bool // by earlier processes of the run too
 	records   []books.Record
 	faults    []error // what kept a task from being submitted or recorded
 	cancels   []func(error)
@@ -103,7 +104,7 @@ func do[In, Out any](j *job, t routing.Type[In, Out], id string, in In, opts ...
 		return zero, err
 	}
 	j.mu.Lock()
-	j.submitted = append(j.submitted, id)
+	j.submitted[id] = true
 	j.cancels = append(j.cancels, func(cause error) {
 		if h.Status() == routing.StateWaiting {
 			h.Cancel(cause)
@@ -133,6 +134,9 @@ func (j *job) cancelWaiting(cause error) {
 }
 
 func (j *job) record(id string, result any, err error) {
+	if err != nil && j.durable && (errors.Is(err, routing.ErrKept) || j.stop.Err() != nil && errors.Is(err, context.Cause(j.stop))) {
+		return // the next process goes on with it
+	}
 	status := books.Failed
 	switch {
 	case err == nil:

@@ -18,6 +18,7 @@ import (
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/report"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/telemetry"
 	"github.com/mistersmith/mistersmith/routing"
 )
@@ -27,6 +28,9 @@ const (
 	stopTimeout    = 15 * time.Second // of the tree
 	drainTimeout   = 10 * time.Second // for what agents are working on when the run is cut short
 	attemptTimeout = 30 * time.Second // of one attempt at a task
+
+	// patience is how often in a row a task may be in hand when the process dies: as long as somebody kills the demo, that isn't the task's fault.
+	patience = 1000
 )
 
 // What can cut a run short.
@@ -47,18 +51,25 @@ func run(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	in, err := source.Open(ctx, cfg.input)
+	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg, os.Getenv)
+	rec, err := openRecord(&cfg, console)
 	if err != nil {
 		return err
 	}
-	if cfg.out, err = outputFolder(cfg.out); err != nil {
-		return err
+	in, err := source.Open(ctx, cfg.input)
+	if err != nil {
+		return errors.Join(err, rec.close())
 	}
-	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg, os.Getenv)
+	if err := rec.begin(&cfg, in); err != nil {
+		return errors.Join(err, rec.close())
+	}
+	if cfg.out, err = outputFolder(cfg.out); err != nil {
+		return errors.Join(err, rec.close())
+	}
 	cfg.tell.Logger = console.logger
 	tell, err := telemetry.Open(ctx, cfg.tell)
 	if err != nil {
-		return err
+		return errors.Join(err, rec.close())
 	}
 	defer func() {
 		if err := tell.Close(context.WithoutCancel(ctx)); err != nil {
@@ -68,7 +79,8 @@ func run(ctx context.Context, c *cli.Command) error {
 	stop, release := interrupts(console, cfg.timeout)
 	defer release()
 
-	s, err := conduct(stop, cfg, in, console, tell)
+	s, err := conduct(stop, cfg, in, rec, console, tell)
+	err = errors.Join(err, rec.close())
 	if shown := console.summary(s, cfg.out); shown != nil {
 		err = errors.Join(err, shown)
 	}
@@ -93,7 +105,7 @@ func outputFolder(dir string) (string, error) {
 }
 
 // conduct runs the job from its tree to its files. stop ends when the run is to be cut short, with errInterrupted or errOutOfTime as its cause.
-func conduct(stop context.Context, cfg config, in *source.Input, console *console, tell *telemetry.Telemetry) (summary.Summary, error) {
+func conduct(stop context.Context, cfg config, in *source.Input, rec *record, console *console, tell *telemetry.Telemetry) (summary.Summary, error) {
 	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
 	drills := plan.Drills()
 	console.begin(cfg, in)
@@ -115,22 +127,30 @@ func conduct(stop context.Context, cfg config, in *source.Input, console *consol
 
 	course := newCourse()
 	watch := newWatch(func(e actors.Event) { console.event(e); course.event(e) })
+	watch.remember(rec.settled)
 	go watch.follow()
-	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)), append(tell.Options(),
+	options := append(tell.Options(),
 		actors.WithLogger(console.logger), actors.WithSubscription(watch.events),
-		actors.WithHub(routing.Options{AttemptTimeout: attemptTimeout, OnEvent: func(e routing.Event) { watch.task(e); console.task(e); course.task(e) }}))...)
+		actors.WithHub(routing.Options{
+			AttemptTimeout: attemptTimeout, Interruptions: patience, Results: len(taskIDs(in, drills)) + 1,
+			OnEvent: func(e routing.Event) { watch.task(e); console.task(e); course.task(e) },
+		}))
+	if rec.store != nil {
+		options = append(options, actors.WithStore(rec.store))
+	}
+	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)), options...)
 	if err != nil {
 		return neverBegun(stop, cfg, drills, errors.Join(err, closeServer(server)))
 	}
 
-	j := &job{tree: tree, stop: stop}
+	j := &job{tree: tree, stop: stop, durable: rec.store != nil, submitted: rec.accepted()}
 	cut := context.AfterFunc(stop, func() { cutShort(j, context.Cause(stop)) })
-	progress := console.follow(tree, 3*len(in.Files)+len(drills.All()))
+	progress := console.follow(tree, len(taskIDs(in, drills)))
 	j.run(in, drills)
 	progress()
 	cut()
 
-	c := closing{stop: stop, cfg: cfg, drills: drills, job: j, watch: watch, crew: crew}
+	c := closing{stop: stop, cfg: cfg, drills: drills, job: j, watch: watch, crew: crew, record: rec}
 	s := c.summary(tree, server)
 	return s, writeFiles(cfg, in, plan, j.records, course.end(s))
 }
@@ -148,8 +168,17 @@ func neverBegun(stop context.Context, cfg config, drills chaos.Drills, err error
 	return s, err
 }
 
-// cutShort ends a run early: nothing new is submitted, what waits is cancelled, and what agents are working on has some time left.
+// taskIDs lists the tasks of a run.
+func taskIDs(in *source.Input, drills chaos.Drills) []string {
+	return append(task.ForFiles(in.Paths()), drills.All()...)
+}
+
+// cutShort ends a run early: nothing new is submitted, what waits is cancelled, or with a store left to it, and what agents are working on has some time left.
 func cutShort(j *job, cause error) {
+	if j.durable {
+		keepWaiting(j, cause)
+		return
+	}
 	j.cancelWaiting(cause)
 	timer := time.NewTimer(drainTimeout)
 	defer timer.Stop()
@@ -166,6 +195,27 @@ func cutShort(j *job, cause error) {
 			return
 		}
 	}
+}
+
+// keepWaiting leaves to the store what no agent is working on.
+func keepWaiting(j *job, cause error) {
+	hub := j.tree.Hub()
+	hub.Pause()
+	timer := time.NewTimer(drainTimeout)
+	defer timer.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for hub.Counts().Leased > 0 {
+		select {
+		case <-j.tree.Done():
+			return
+		case <-tick.C:
+			continue
+		case <-timer.C:
+		}
+		break
+	}
+	hub.Close(cause)
 }
 
 // writeFiles puts the books and the report, in both its forms, into the folder of the run.

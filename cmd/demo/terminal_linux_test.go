@@ -81,7 +81,7 @@ const (
 	enterScreen = "\x1b[?1049h"
 	leaveScreen = "\x1b[?1049l"
 	showCursor  = "\x1b[?25h"
-	patience    = 30 * time.Second
+	wait    = 30 * time.Second
 	look        = 20 * time.Millisecond
 )
 
@@ -98,19 +98,19 @@ func TestTerminalIsLeftAsItWas(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			us, cmd, before, theirs := onTerminal(t, 80, 24, nil, "--input", "goroot:go/types")
-			require.Eventually(t, us.saw("attempts"), patience, look)
+			require.Eventually(t, us.saw("attempts"), wait, look)
 			require.NoError(t, test.end(us, cmd))
 			_ = cmd.Wait() // the exit code says it all
 			require.Equal(t, test.code, cmd.ProcessState.ExitCode(), us.text())
 			after, err := unix.IoctlGetTermios(int(theirs.Fd()), unix.TCGETS)
 			require.NoError(t, err)
 			require.Equal(t, before, *after)
-			require.Eventually(t, us.saw(leaveScreen), patience, look)
+			require.Eventually(t, us.saw(leaveScreen), wait, look)
 			text := us.text()
 			require.Greater(t, strings.LastIndex(text, leaveScreen), strings.LastIndex(text, enterScreen))
 			require.Greater(t, strings.LastIndex(text, showCursor), strings.LastIndex(text, "\x1b[?25l"))
 			if name == "by itself" {
-				require.Eventually(t, us.saw("results  "), patience, look)
+				require.Eventually(t, us.saw("results  "), wait, look)
 				require.Contains(t, us.text()[strings.LastIndex(us.text(), leaveScreen):], "verdict    ok", "the results stay on the screen")
 			}
 		})
@@ -129,7 +129,7 @@ func TestTerminalWithoutAView(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			us, cmd, _, _ := onTerminal(t, test.width, test.height, test.env, append(test.args, "--input", project(t, oneFile))...)
 			require.NoError(t, cmd.Wait())
-			require.Eventually(t, us.saw("verdict"), patience, look)
+			require.Eventually(t, us.saw("verdict"), wait, look)
 			require.NotContains(t, us.text(), enterScreen)
 			require.Equal(t, name == "small" || name == "plain" || name == "JSON", strings.Contains(us.text(), "\x1b["), "colours of the log:\n%q", us.text())
 		})
@@ -139,7 +139,7 @@ func TestTerminalWithoutAView(t *testing.T) {
 func TestTerminalViewKeepsToItsLook(t *testing.T) {
 	us, cmd, _, _ := onTerminal(t, 80, 24, []string{"NO_COLOR=1", "LC_ALL=C"}, "--input", project(t, oneFile))
 	require.NoError(t, cmd.Wait())
-	require.Eventually(t, us.saw("verdict"), patience, look)
+	require.Eventually(t, us.saw("verdict"), wait, look)
 	require.Contains(t, us.text(), enterScreen)
 	require.Contains(t, us.text(), "|- llm")
 	require.NotRegexp(t, "\x1b\\[[0-9;]*[1-9][0-9;]*m", us.text(), "no colours")

@@ -106,24 +106,37 @@ func (w *watch) task(e routing.Event) {
 	}
 }
 
+// remember takes over how tasks were settled that earlier processes of the run recorded.
+func (w *watch) remember(settled map[string]routing.State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, state := range settled {
+		w.settled[id] = append(w.settled[id], state)
+	}
+}
+
 // settledTasks is tasks after all news of them has come: the hub tells them in order, but some beside those who caused them.
-func (w *watch) settledTasks(submitted []string) (t summary.Tasks, quarantined []string) {
+func (w *watch) settledTasks(submitted map[string]bool, kept func(id string) bool) (t summary.Tasks, quarantined []string) {
 	for deadline := time.Now().Add(newsTimeout); ; time.Sleep(time.Millisecond) {
-		if t, quarantined = w.tasks(submitted); t.Lost == 0 || time.Now().After(deadline) {
+		if t, quarantined = w.tasks(submitted, kept); t.Lost == 0 || time.Now().After(deadline) {
 			return t, quarantined
 		}
 	}
 }
 
-// tasks counts the tasks that were submitted by how they were settled.
-func (w *watch) tasks(submitted []string) (t summary.Tasks, quarantined []string) {
+// tasks counts the tasks that were submitted by how they were settled, or kept for later.
+func (w *watch) tasks(submitted map[string]bool, kept func(id string) bool) (t summary.Tasks, quarantined []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.Accepted = len(submitted)
-	for _, id := range submitted {
+	for id := range submitted {
 		states := w.settled[id]
 		if len(states) == 0 {
-			t.Lost++
+			if kept(id) {
+				t.Kept++
+			} else {
+				t.Lost++
+			}
 			continue
 		}
 		if len(states) > 1 {

@@ -54,7 +54,7 @@ type Summary struct {
 	ExitCode           int      `json:"exit_code"`
 }
 
-// Tasks counts tasks by how they ended. Accepted is the sum of the five endings and Lost.
+// Tasks counts tasks by how they ended. Accepted is the sum of the five endings, Lost and Kept.
 type Tasks struct {
 	Accepted      int `json:"accepted"`
 	Done          int `json:"done"`
@@ -64,6 +64,7 @@ type Tasks struct {
 	Expired       int `json:"expired"`
 	Lost          int `json:"lost"`           // accepted and never settled
 	RecordedTwice int `json:"recorded_twice"` // settled more than once
+	Kept          int `json:"kept,omitempty"` // not settled, and in the store: with it the next run goes on
 }
 
 // Planted are the drills the run was given. The lists are never null.
@@ -170,7 +171,7 @@ func (s *Summary) brokenCounts() []string {
 	if t.RecordedTwice != 0 {
 		broken = append(broken, fmt.Sprintf("tasks recorded twice: %d", t.RecordedTwice))
 	}
-	if sum := t.Done + t.Failed + t.Quarantined + t.Cancelled + t.Expired + t.Lost; sum != t.Accepted {
+	if sum := t.Done + t.Failed + t.Quarantined + t.Cancelled + t.Expired + t.Lost + t.Kept; sum != t.Accepted {
 		broken = append(broken, fmt.Sprintf("tasks accepted: %d, accounted for: %d", t.Accepted, sum))
 	}
 	if n := s.Breaker.SentWhileOpen; n != 0 {
@@ -235,6 +236,9 @@ func (s Summary) WriteText(w io.Writer) error {
 	t := s.Tasks
 	row("tasks", "%d accepted: %d done, %d failed, %d quarantined, %d cancelled, %d expired; %d lost, %d recorded twice",
 		t.Accepted, t.Done, t.Failed, t.Quarantined, t.Cancelled, t.Expired, t.Lost, t.RecordedTwice)
+	if t.Kept > 0 {
+		row("kept", "%d for --resume", t.Kept)
+	}
 	row("planted", "poison: %s; breaker burst: %d calls", cmp.Or(strings.Join(s.Planted.Poison, ", "), "none"), len(s.Planted.Breaker))
 	row("attempts", "%d, late results refused %d", s.Attempts, s.LateResultsRefused)
 	row("restarts", "%d; groups: %d one for all, %d rest for one; %d escalations, %d abandoned",

@@ -52,6 +52,7 @@ func TestTheVerdict(t *testing.T) {
 		{"out of time", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Cancelled, f.OutOfTime = 9, 1, true }, 4, "out of time", "tasks cancelled: 1"},
 		{"out of time before the drills", func(_ *Summary, f *Facts) { f.OutOfTime, f.Quarantined, f.Mechanisms[0].Seen = true, nil, 0 }, 4, "out of time", ""},
 		{"interrupted", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Cancelled, f.Interrupted = 1, 9, true }, 130, "interrupted", "tasks cancelled: 9"},
+		{"interrupted with a store", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Kept, f.Interrupted = 1, 9, true }, 130, "interrupted", ""},
 		{"interrupted when out of time", func(_ *Summary, f *Facts) { f.Interrupted, f.OutOfTime = true, true }, 130, "interrupted", ""},
 		{"a lost task when interrupted", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Lost, f.Interrupted = 9, 1, true }, 1, "invariant broken", "lost tasks: 1"},
 		{"a broken plan and failed tasks", func(s *Summary, f *Facts) { s.Tasks.Done, s.Tasks.Failed, f.Mechanisms[0].Seen = 9, 1, 0 }, 1, "invariant broken", "tasks failed: 1"},

@@ -1,0 +1,129 @@
+package routing
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+)
+
+// AgentSnapshot is the state of an agent at one moment, so that its next incarnation can go on from there. Its format is the agent's affair; Version tells formats apart.
+type AgentSnapshot struct {
+	Version int
+	Data    []byte
+	Time    time.Time
+}
+
+// agentSnapshot is a snapshot that a hub keeps. It isn't changed after it was made, but for its place in the list.
+type agentSnapshot struct {
+	AgentSnapshot
+	path string
+	node[*agentSnapshot]
+}
+
+func (s *agentSnapshot) links() *node[*agentSnapshot] { return &s.node }
+
+// shelf keeps the last snapshot of each agent, by path, the ones saved last if they are too many. It is guarded by the hub's mutex.
+type shelf struct {
+	limit  int
+	byPath map[string]*agentSnapshot
+	order  list[*agentSnapshot] // the one that was saved longest ago first
+}
+
+// put keeps a snapshot, and returns the one that had to go for it.
+func (s *shelf) put(snapshot *agentSnapshot) (dropped *agentSnapshot) {
+	if older := s.byPath[snapshot.path]; older != nil {
+		s.order.remove(older)
+	}
+	if s.byPath == nil {
+		s.byPath = make(map[string]*agentSnapshot)
+	}
+	s.byPath[snapshot.path] = snapshot
+	s.order.pushBack(snapshot)
+	if s.order.size <= s.limit {
+		return nil
+	}
+	dropped = s.order.head
+	s.order.remove(dropped)
+	delete(s.byPath, dropped.path)
+	return dropped
+}
+
+var errSucceeded = errors.New("its successor takes over its snapshot")
+
+// Snapshot returns the snapshot that was last saved by an agent with this path, for an incarnation that is about to go on from it. Whatever incarnation was
+// there before leaves the hub first, if it hasn't: it can't save another one.
+func (h *Hub) Snapshot(id SpokeID) (AgentSnapshot, bool) {
+	h.mu.Lock()
+	defer h.unlock()
+	if older := h.spokes[id.Path]; older != nil && older.id.Incarnation < id.Incarnation {
+		h.leaveSpoke(older, errSucceeded, h.clock.now())
+	}
+	s := h.snapshots.byPath[id.Path]
+	if s == nil {
+		return AgentSnapshot{}, false
+	}
+	return s.AgentSnapshot, true
+}
+
+// Save keeps a snapshot of the spoke's agent in place of the one before, and with a store returns when it is recorded. It is refused with [ErrRevoked] when the spoke has
+// left: another incarnation has the say then. See also [Outcome.With].
+func (s *Spoke) Save(snapshot AgentSnapshot) error {
+	h := s.hub
+	snapshot.Data = slices.Clone(snapshot.Data)
+	h.mu.Lock()
+	var b *batch
+	err := ErrRevoked
+	if !s.left {
+		b, err = h.save(s, snapshot)
+	}
+	h.unlock()
+	if err != nil {
+		return err
+	}
+	return b.wait()
+}
+
+// save keeps a snapshot, whose data belong to the hub. The caller holds the hub's mutex.
+func (h *Hub) save(s *Spoke, snapshot AgentSnapshot) (*batch, error) {
+	if snapshot.Time.IsZero() {
+		snapshot.Time = time.Now()
+	}
+	j := h.journal
+	if j != nil && j.failed != nil {
+		return nil, j.failed
+	}
+	kept := &agentSnapshot{AgentSnapshot: snapshot, path: s.id.Path}
+	if j == nil {
+		h.shelve(kept)
+		return nil, nil
+	}
+	j.open.snapshots = append(j.open.snapshots, snapshotChange{agentSnapshot: kept})
+	h.shelve(kept)
+	return j.open, nil
+}
+
+// shelve keeps a snapshot; if they are too many, one is forgotten.
+func (h *Hub) shelve(s *agentSnapshot) {
+	if dropped := h.snapshots.put(s); dropped != nil && h.journal != nil {
+		h.journal.open.snapshots = append(h.journal.open.snapshots, snapshotChange{agentSnapshot: dropped, gone: true})
+	}
+}
+
+// snapshotChange is a snapshot in a batch.
+type snapshotChange struct {
+	*agentSnapshot
+	gone bool // it is to be kept no more
+}
+
+func (s *agentSnapshot) record() ([]byte, error) {
+	return json.Marshal(snapshotRecord{Version: recordFormat, Of: s.Version, Time: s.Time.UnixNano(), Data: s.Data})
+}
+
+func decodeSnapshot(path string, data []byte) (*agentSnapshot, error) {
+	var r snapshotRecord
+	if err := unmarshal(data, &r); err != nil {
+		return nil, err
+	}
+	return &agentSnapshot{AgentSnapshot: AgentSnapshot{Version: r.Of, Data: r.Data, Time: unixTime(r.Time)}, path: path}, nil
+}
