@@ -52,6 +52,9 @@ type incarnation struct {
 
 	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
+	deadline  int32       // place in the tree's deadlines, from 1 on; theirs
+	fencedOff atomic.Bool // written with the lock held
+
 	// ---- the run's own
 	errand    *sequence // a supervisor's, to be carried out when there is nothing else to do
 	overtaken uint8     // control messages that the errand has let go before
@@ -59,10 +62,7 @@ type incarnation struct {
 	forced    bool      // a stop that a hook cut short was pushed on
 	gotLast   bool      // protoactor's last message, Stopped: it has taken the process out of its registry
 
-	deadline int32 // place in the tree's deadlines, from 1 on; theirs
-
 	// ---- guarded by node.ref.mu
-	fencedOff atomic.Bool // may be read without the lock
 	phase     phase
 	scheduled bool // somebody runs it, or is about to
 	lent      bool // that is the sequence that starts it
