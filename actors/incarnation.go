@@ -8,6 +8,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/mistersmith/mistersmith/detector"
 	"github.com/mistersmith/mistersmith/internal/ring"
 )
 
@@ -57,12 +58,12 @@ type incarnation struct {
 	fencedOff atomic.Bool // written with the lock held
 
 	// ---- the run's own
-	errand    *sequence // a supervisor's, to be carried out when there is nothing else to do
-	overtaken uint8     // control messages that the errand has let go before
-	halted    bool      // protoactor was told to stop
-	forced    bool      // a stop that a hook cut short was pushed on
-	gotLast   bool      // protoactor's last message, Stopped: it has taken the process out of its registry
-	life      stamp     // of user code's messages
+	errand    *sequence      // a supervisor's, to be carried out when there is nothing else to do
+	overtaken uint8          // control messages that the errand has let go before
+	halted    bool           // protoactor was told to stop
+	forced    bool           // a stop that a hook cut short was pushed on
+	gotLast   bool           // protoactor's last message, Stopped: it has taken the process out of its registry
+	life      detector.Stamp // of user code's messages
 
 	// ---- guarded by node.ref.mu
 	phase     phase

@@ -37,7 +37,7 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 		s.chunks.Store(0)
 		defer s.over.Store(true)
 		s.last.Store(int64(time.Since(s.began)))
-		s.life.sign(n.tree.watchman, s)
+		n.tree.watchman.sign(&s.life, s)
 		return fn(ctx, s.beat)
 	})
 }
@@ -49,7 +49,7 @@ type stream struct {
 	cancel context.CancelCauseFunc
 	began  time.Time
 
-	life   stamp
+	life   detector.Stamp
 	chunks atomic.Int64
 	last   atomic.Int64 // sign of life, in nanoseconds since it began
 	over   atomic.Bool
@@ -66,7 +66,7 @@ func (s *stream) beat() {
 	if s.ctx.Err() == nil {
 		s.pace(s.chunks.Add(1) - 1).Observe(time.Duration(now - before))
 	}
-	s.life.sign(s.node.tree.watchman, s)
+	s.node.tree.watchman.sign(&s.life, s)
 }
 
 // pace is that of the next piece, after so many.

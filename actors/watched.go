@@ -17,7 +17,7 @@ var (
 func (in *incarnation) sign() {
 	switch in.node.kind {
 	case KindActor, KindHub, KindBreaker:
-		in.life.sign(in.node.tree.watchman, in)
+		in.node.tree.watchman.sign(&in.life, in)
 	}
 }
 
@@ -70,7 +70,7 @@ func (in *incarnation) silent(k EventKind, reason *HungError) uint64 {
 // ---- an agent's job
 
 // Progressed implements routing.Observer.
-func (j *job) Progressed() { j.life.sign(j.agent.in.node.tree.watchman, j) }
+func (j *job) Progressed() { j.agent.in.node.tree.watchman.sign(&j.life, j) }
 
 // Waits implements routing.Observer.
 func (j *job) Waits(waiting bool) {
