@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mistersmith/mistersmith/detector"
@@ -19,12 +20,12 @@ type job struct {
 	life  detector.Stamp
 	saves saves
 
-	mu       sync.Mutex     // guards the rest
-	begun    *routing.Lease // the last one
-	handled  *routing.Lease // by a handler that hasn't returned and wasn't given up
-	lost     bool           // it was given up
-	patience *time.Timer    // runs since its lease was taken back; nil while that hasn't happened
-	waits    int            // its handler waits for so many things that have a time limit of their own
+	mu       sync.Mutex                    // guards the rest, but for reading handled
+	begun    *routing.Lease                // the last one
+	handled  atomic.Pointer[routing.Lease] // by a handler that hasn't returned and wasn't given up
+	lost     bool                          // it was given up
+	patience *time.Timer                   // runs since its lease was taken back; nil while that hasn't happened
+	waits    int                           // its handler waits for so many things that have a time limit of their own
 }
 
 func newJob(a *agent) *job {
@@ -112,17 +113,18 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 // begin is told of each lease before its handler runs.
 func (j *job) begin(l *routing.Lease) {
 	j.mu.Lock()
-	j.begun, j.handled, j.waits = l, l, 0
+	j.begun, j.waits = l, 0
+	j.handled.Store(l)
 	j.mu.Unlock()
 	l.Observe(j)
-	j.Progressed()
+	j.Progressed(l)
 }
 
 // end says that the handler has returned, and reports whether that was too late.
 func (j *job) end() (lost bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.handled = nil
+	j.handled.Store(nil)
 	if j.patience != nil {
 		j.patience.Stop()
 		j.patience = nil
@@ -138,7 +140,7 @@ func (j *job) beginPatience(l *routing.Lease) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.handled == l {
+	if j.handled.Load() == l {
 		j.patience = time.AfterFunc(j.agent.in.node.patience(), func() { j.lose(l) })
 	}
 }
@@ -158,10 +160,11 @@ func (j *job) lose(l *routing.Lease) {
 func (j *job) giveUp(l *routing.Lease) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.handled != l {
+	if j.handled.Load() != l {
 		return false
 	}
-	j.handled, j.lost = nil, true
+	j.handled.Store(nil)
+	j.lost = true
 	return true
 }
 

@@ -69,19 +69,25 @@ func (in *incarnation) silent(k EventKind, reason *HungError) uint64 {
 
 // ---- an agent's job
 
-// Progressed implements routing.Observer.
-func (j *job) Progressed() { j.agent.in.node.tree.watchman.sign(&j.life, j) }
+// Progressed implements routing.Observer. What the handler of an earlier lease has left running doesn't count.
+func (j *job) Progressed(l *routing.Lease) {
+	if j.handled.Load() == l {
+		j.agent.in.node.tree.watchman.sign(&j.life, j)
+	}
+}
 
 // Waits implements routing.Observer.
-func (j *job) Waits(waiting bool) {
+func (j *job) Waits(l *routing.Lease, waiting bool) {
 	change := 1
 	if !waiting {
-		j.Progressed()
+		j.Progressed(l)
 		change = -1
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.waits += change
+	if j.handled.Load() == l {
+		j.waits += change
+	}
 }
 
 func (j *job) atWork() (busy, judged bool) {
@@ -90,7 +96,7 @@ func (j *job) atWork() (busy, judged bool) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.handled != nil, j.waits == 0 && !j.begun.Limited()
+	return j.handled.Load() != nil, j.waits == 0 && !j.begun.Limited()
 }
 
 func (j *job) kindOfWork() (string, *detector.Pace) { return "task " + j.last().Type(), nil }
