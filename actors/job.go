@@ -19,6 +19,7 @@ type job struct {
 	loses func(*routing.Lease) // job.beginPatience
 	life  detector.Stamp
 	saves saves
+	seen  *routing.Lease // whose signs of life the watchman has seen last; the looks' own
 
 	mu       sync.Mutex                    // guards the rest, but for reading handled
 	begun    *routing.Lease                // the last one

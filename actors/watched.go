@@ -96,10 +96,14 @@ func (j *job) atWork() (busy, judged bool) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.handled.Load() != nil, j.waits == 0 && !j.begun.Limited()
+	handled := j.handled.Load()
+	return handled != nil, handled == j.seen && j.waits == 0 && !j.begun.Limited()
 }
 
-func (j *job) kindOfWork() (string, *detector.Pace) { return "task " + j.last().Type(), nil }
+func (j *job) kindOfWork() (string, *detector.Pace) {
+	j.seen = j.last()
+	return "task " + j.seen.Type(), nil
+}
 
 func (j *job) last() *routing.Lease {
 	j.mu.Lock()
@@ -109,24 +113,24 @@ func (j *job) last() *routing.Lease {
 
 func (j *job) liveness() Liveness { return j.agent.in.node.liveness() }
 
-func (j *job) suspected(reason *HungError) { j.silent(Suspected, reason, j.last()) }
+func (j *job) suspected(reason *HungError) { j.silent(Suspected, reason) }
 
 func (j *job) recovered() { j.agent.in.publish(Event{Kind: Recovered}) }
 
-func (j *job) silent(k EventKind, reason *HungError, l *routing.Lease) uint64 {
-	reason.Task = l.ID()
+func (j *job) silent(k EventKind, reason *HungError) uint64 {
+	reason.Task = j.seen.ID()
 	return j.agent.in.silent(k, reason)
 }
 
 // hangs takes the lease from the handler and its agent from its supervisor: the task is charged with the hang, and tried again elsewhere. The handler's
 // context ends, and it has its agent's shutdown time to return before it is abandoned.
 func (j *job) hangs(reason *HungError, fails bool) {
-	l := j.last()
+	l := j.seen
 	if fails && !j.giveUp(l) {
 		return
 	}
 	in := j.agent.in
-	seq := j.silent(Hung, reason, l)
+	seq := j.silent(Hung, reason)
 	if !fails {
 		return
 	}

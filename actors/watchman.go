@@ -31,7 +31,7 @@ type watchman struct {
 type worker interface {
 	// atWork says whether it is working on something, and whether its silence says anything.
 	atWork() (busy, judged bool)
-	// kindOfWork names what its intervals are learned under, or returns the pace of one that learns by itself.
+	// kindOfWork names what its intervals are learned under, or returns the pace of one that learns by itself. It is asked at each sign of life.
 	kindOfWork() (name string, own *detector.Pace)
 	liveness() Liveness
 	// suspected, hangs and recovered say so to the world. What counts as hung and fails isn't looked at any more.

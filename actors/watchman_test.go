@@ -92,6 +92,55 @@ func TestWatchmanDoesNotCountThatTheProcessStoodStill(t *testing.T) {
 	})
 }
 
+// What a look has found of one task isn't held against the next, which its job has gone on to meanwhile.
+func TestWatchmanDoesNotBlameTheNextTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ends := make(chan struct{})
+		tree, err := Start(t.Context(), Supervisor{ID: "root", Children: []Child{
+			Agent("w", echo, func(_ context.Context, n int) (int, error) { <-ends; return n, nil }).With(Lifecycle{Liveness: &Liveness{Max: time.Minute}}),
+		}})
+		require.NoError(t, err)
+		var handles []*routing.Handle[int]
+		for i := range 3 {
+			h, err := echo.Submit(t.Context(), tree, i)
+			require.NoError(t, err)
+			handles = append(handles, h)
+		}
+		w := tree.watchman
+		time.Sleep(time.Second)
+		synctest.Wait()
+		w.timer.Stop()
+		require.Len(t, w.watched, 1)
+		for of, entry := range w.watched {
+			next := func() {
+				ends <- struct{}{}
+				synctest.Wait()
+			}
+			time.Sleep(4 * time.Minute)
+			w.clock.Add(int64(time.Minute)) // the look has begun
+			next()
+			w.judge(of, entry, time.Now())
+			require.Equal(t, alive, entry.level)
+
+			w.look()
+			w.timer.Stop()
+			busy, judged := of.atWork()
+			require.True(t, busy && judged)
+			next()
+			of.hangs(&HungError{Silence: time.Minute}, true)
+		}
+		ends <- struct{}{}
+		for i, h := range handles {
+			got, err := h.Await(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, i, got)
+			info, _ := tree.Hub().Inspect(h.ID())
+			require.Len(t, info.Attempts, 1)
+		}
+		require.NoError(t, tree.Stop(t.Context()))
+	})
+}
+
 func TestWatchmanForgetsKindsOfWorkBeyondItsBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatchman(time.Millisecond)
