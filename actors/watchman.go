@@ -164,7 +164,7 @@ func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 		return
 	}
 	terms := of.liveness()
-	if terms.OnHung == HungIgnore || entry.level == hung {
+	if terms.OnHung == HungIgnore || entry.level == hung && terms.OnHung == HungReport {
 		return
 	}
 	length := max(w.now()-entry.since, now.Sub(entry.at)/slowest)
