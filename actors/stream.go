@@ -22,14 +22,18 @@ const (
 // silence that is too suspicious for the breaker's Stream ends fn's context, counts as a failure of the dependency, and comes back as a
 // [*breaker.StalledError]: returned from the handler, the task is tried again. The breaker's operation timeout doesn't apply: a long
 // answer that goes on is a good one. (Its half-open lease does: give it the time that an answer may take.)
+//
+// A Stream that only reports, or ignores, what stalls ends nothing; then the pieces are beats of the handler, and its agent's Liveness decides.
 func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Context, beat func()) (T, error)) (T, error) {
 	var zero T
 	n, err := guardOf(ctx, name)
 	if err != nil {
 		return zero, err
 	}
-	defer routing.Waiting(ctx)()
 	s := &stream{node: n, began: time.Now()}
+	if s.liveness().OnHung == HungFail {
+		defer routing.Waiting(ctx)()
+	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
 	return throughGuard(s.ctx, n, true, func(ctx context.Context) (T, error) {
@@ -67,6 +71,7 @@ func (s *stream) beat() {
 		s.pace(s.chunks.Add(1) - 1).Observe(time.Duration(now - before))
 	}
 	s.node.tree.watchman.sign(&s.life, s)
+	routing.Beat(s.ctx)
 }
 
 // pace is that of the next piece, after so many.
