@@ -24,7 +24,7 @@ func (in *incarnation) sign() {
 func (in *incarnation) atWork() (busy, judged bool) {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	return in.phase == up && in.scheduled && !in.suspended, true
+	return in.phase == up && in.todo&toStop == 0 && in.scheduled && !in.suspended, true
 }
 
 // kindOfWork is the node's, or that of all instances of its template.
@@ -39,7 +39,14 @@ func (in *incarnation) liveness() Liveness { return in.node.liveness() }
 
 func (in *incarnation) suspected(reason *HungError) { in.silent(Suspected, reason) }
 
-func (in *incarnation) recovered() { in.publish(Event{Kind: Recovered}) }
+// recovered says so of what is up: the end of what was suspected is an event of its own.
+func (in *incarnation) recovered() {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	if in.phase == up && in.todo&toStop == 0 {
+		in.publish(Event{Kind: Recovered})
+	}
+}
 
 // hangs fences the incarnation off if it fails by it: nothing else gets it off its goroutine.
 func (in *incarnation) hangs(reason *HungError, fails bool) {
@@ -115,7 +122,14 @@ func (j *job) liveness() Liveness { return j.agent.in.node.liveness() }
 
 func (j *job) suspected(reason *HungError) { j.silent(Suspected, reason) }
 
-func (j *job) recovered() { j.agent.in.publish(Event{Kind: Recovered}) }
+func (j *job) recovered() {
+	j.mu.Lock()
+	lost := j.lost
+	j.mu.Unlock()
+	if !lost {
+		j.agent.in.recovered()
+	}
+}
 
 func (j *job) silent(k EventKind, reason *HungError) uint64 {
 	reason.Task = j.seen.ID()
