@@ -289,17 +289,6 @@ func (s AgentSpec) compile(c *compiler, parent string) {
 	}
 }
 
-func (p pool) compile(c *compiler, parent string) {
-	if p.size < 1 {
-		c.fault(parent+"/"+p.agent.ID, "pool of %d, must be at least 1", p.size)
-	}
-	for i := range p.size {
-		a := p.agent
-		a.ID = fmt.Sprintf("%s-%d", p.agent.ID, i+1)
-		a.compile(c, parent)
-	}
-}
-
 func (b Breaker) compile(c *compiler, parent string) {
 	spec := c.add(&nodeSpec{id: b.ID, kind: KindBreaker, life: b.Lifecycle, breaker: &b}, parent)
 	if err := b.Config.Validate(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -76,4 +77,30 @@ func ExampleTree_Reconfigure() {
 	// a up as incarnation 1
 	// c up as incarnation 1
 	// b up as incarnation 1
+}
+
+// A pool grows and shrinks while it runs. Who is too many finishes what it has first.
+func ExampleTree_Resize() {
+	double := routing.NewType[int, int]("double")
+	ctx := context.Background()
+	tree, err := actors.Start(ctx, actors.Supervisor{ID: "root", Children: []actors.Child{
+		actors.Pool(1, actors.Agent("doubler", double, func(_ context.Context, n int) (int, error) { return 2 * n, nil })),
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer tree.Stop(ctx)
+
+	for _, size := range []int{3, 2} {
+		if err := tree.Resize(ctx, "root/doubler", size); err != nil {
+			fmt.Println(err)
+			return
+		}
+		children, _ := tree.Children(ctx, "root")
+		fmt.Print(len(children), " agents, the last is ", children[len(children)-1].ID, "\n")
+	}
+	// Output:
+	// 3 agents, the last is doubler-3
+	// 2 agents, the last is doubler-2
 }

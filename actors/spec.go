@@ -25,7 +25,6 @@ func (s Supervisor) named(id string) Child { s.ID = id; return s }
 func (s ActorSpec) named(id string) Child  { s.ID = id; return s }
 func (s AgentSpec) named(id string) Child  { s.ID = id; return s }
 func (b Breaker) named(id string) Child    { b.ID = id; return b }
-func (p pool) named(id string) Child       { p.agent.ID = id; return p }
 
 // Restart says when a child that ended by itself is started again.
 type Restart uint8
@@ -195,14 +194,6 @@ func Stateful[In, Out any, H Handler[In, Out]](id string, t routing.Type[In, Out
 		}
 		return code
 	}}
-}
-
-// Pool is n agents of one spec, named after it: "summarizer-1" to "summarizer-n".
-func Pool(n int, agent AgentSpec) Child { return pool{n, agent} }
-
-type pool struct {
-	size  int
-	agent AgentSpec
 }
 
 // Breaker is the spec of a circuit breaker that guards calls to something outside. Its state survives its restarts.

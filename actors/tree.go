@@ -38,6 +38,7 @@ type Tree struct {
 	instances  atomic.Uint64 // for made-up IDs
 	deadLetter atomic.Int64  // when the last one was, in Unix nanoseconds, on a system of the tree's own
 	sequences  inFlight      // that are being carried out
+	resizes    resizes
 	killed     chan struct{} // closed when nothing is waited for any more
 	killOnce   sync.Once
 

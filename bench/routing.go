@@ -15,7 +15,8 @@ import "github.com/mistersmith/mistersmith/routing"
 var taskRouting = part{"routing", func(s size) ([]benchmark, []string, func()) {
 	return []benchmark{
 		oneInFlight(s), manyInFlight(s), waitingTasks(s),
-		spokes(s, "least loaded", routing.LeastLoaded),
+		spokes(s, "least loaded", routing.LeastLoaded), spokes(s, "power of two", func() routing.Balancer { return routing.PowerOfTwo() }),
+		spokes(s, "consistent hash", func() routing.Balancer { return routing.ConsistentHash() }),
 		waitingMemory(),
 	}, nil, func() {}
 }}

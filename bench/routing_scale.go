@@ -141,6 +141,7 @@ func waitingMemory() benchmark {
 			})
 		}
 	}
+	keys := ids(n / 10) // payload
 	none := func(int) []routing.SubmitOption { return nil }
 	later := time.Now().Add(aWhile)
 	return benchmark{"memory of a waiting task", bytes, limit, []contender{
@@ -171,5 +172,8 @@ func waitingMemory() benchmark {
 		}},
 		{name: ours, target: 1, run: waiting(nil, none)},
 		{name: ours + ", with a deadline", run: waiting(nil, func(int) []routing.SubmitOption { return []routing.SubmitOption{routing.Deadline(later)} })},
+		{name: ours + ", ten to a key", run: waiting(routing.ConsistentHash(), func(i int) []routing.SubmitOption {
+			return []routing.SubmitOption{routing.Key(keys[i/10])}
+		})},
 	}}
 }

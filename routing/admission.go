@@ -158,6 +158,9 @@ func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error 
 	if err == nil {
 		err = h.resolve(s.inputs, t)
 	}
+	if err == nil && s.pin != (SpokeID{}) {
+		err = h.pinTo(t, s.pin)
+	}
 	if err != nil {
 		return fmt.Errorf("submit task of type %q: %w", typeName, err)
 	}
@@ -169,31 +172,55 @@ func (h *Hub) accept(t *task, now int64) {
 	t.submitted = now
 	h.record(t)
 	t.joinFamily()
+	h.thread(t)
+	t.notePinned()
 	h.emit(Event{Kind: EventSubmitted}, t, now)
 }
 
 // enter lets an accepted task wait: for its inputs, or for a spoke.
 func (h *Hub) enter(t *task, now int64) {
+	if pin := t.pin(); pin != nil && pin.spoke.left { // while it waited for its place
+		h.settle(t, StateFailed, Outcome{err: fmt.Errorf("%w: %v", ErrSpokeGone, pin.spoke.id)}, now)
+		return
+	}
 	if !h.awaitInputs(t) {
 		h.enqueue(t, false)
 	}
 	h.settleDoomed(now)
 }
 
-// start leases a task that was just accepted to a spoke, if one is free and no other task of its type is before it; else it waits.
+// start leases a task that was just accepted to a spoke, if one is free and no other task is before it; else it waits.
 func (h *Hub) start(t *task, now int64) *Lease {
-	l := t.lane
-	if l.free.len() == 0 || l.queue.size+l.hold.size > 0 || h.stopped(l) || t.hasInputs() {
+	s := h.freeFor(t)
+	if s == nil || h.nextFor(s, now) != nil {
 		h.enter(t, now)
 		return nil
 	}
-	s := h.pick(t).spoke
 	given := h.lease(t, s, now)
 	h.reseat(s)
 	if h.journal.deliver(given) {
 		return nil
 	}
 	return given
+}
+
+// freeFor returns the spoke that may have a task that was just accepted at once, or nil.
+func (h *Hub) freeFor(t *task) *Spoke {
+	l := t.lane
+	switch {
+	case h.stopped(l) || t.hasInputs():
+		return nil
+	case t.strand != nil && t.strand.head != t:
+		return nil
+	case t.strand != nil || t.pin() != nil:
+		if seat := t.seat(); seat.able && seat.spoke.free() {
+			return seat.spoke
+		}
+		return nil
+	case l.free.len() == 0 || l.queue.size+l.hold.size > 0:
+		return nil
+	}
+	return h.pick(t).spoke
 }
 
 // fullGate returns the gate that a task of this lane cannot pass now, or nil.

@@ -26,15 +26,28 @@
 //   - A lease given back because of something else (a spoke that leaves, an error that says "not now" by a RetryAfter() time.Duration
 //     method) costs the task nothing but the time.
 //   - Cancel and a passed deadline settle it at once, wherever it is; the context of a running attempt ends, and what it returns is refused.
+//   - A task that needs the results of others ([After]) starts when they are done. If one ends in any other way it fails, with an [*InputError].
+//   - A task that a handler submits is a subtask: it ends when its parent is cancelled, expires or fails, and is found again by the
+//     parent's next attempt. A handler that awaits one holds no credit meanwhile, so a pool can't deadlock on itself. See [Detached].
 //
 // Execution is at least once, recording exactly once: an attempt whose lease is gone may go on running, but it changes nothing. The
 // next attempt after a charged one goes to another spoke if there is one that is free or comes free soon ([Options.PreferOther]).
 //
+// # Which spoke gets it
+//
+// A [Balancer] chooses among the spokes that are free: [LeastLoaded] unless the options say otherwise, [RoundRobin], [Random], [PowerOfTwo], or
+// one of the user's own. Nobody chooses when a spoke that has settled a task takes its next. One that is a [Placer], as [ConsistentHash] is,
+// also gives each [Key] a spoke of its own, on which its tasks run in order. [Type.Broadcast] gives a task to all spokes.
+//
 // # Who does what
 //
-// The Hub is a plain object with one mutex. The actor from [Hub.Actor] is thin: it leases waiting tasks to spokes that are idle, and
-// wakes up for deadlines, time limits and backoffs. It may crash at any moment; while it is missing, submits are accepted, outcomes
-// recorded, and a spoke that settles a lease is still handed its next, but idle spokes stay idle and what is due comes late. Nothing is lost.
+// The Hub is a plain object with one mutex. A submit that finds a spoke free leases the task itself. The actor from [Hub.Actor] is thin: it
+// leases waiting tasks to spokes that have become idle, and wakes up for deadlines, time limits and backoffs. It may crash at any moment;
+// while it is missing, submits are accepted, outcomes recorded, and a spoke that settles a lease is still handed its next, but what waits isn't
+// given to idle spokes, and what is due comes late. Nothing is lost.
+//
+// What is given out next is decided by [Priority], and then by age. [Hub.Pause], [Hub.PauseType] and [Hub.PauseSpoke] stop giving
+// out; [Spoke.Drain] also waits until what was given has come back. [TypeOptions] hold for a single type.
 //
 // Callbacks (a spoke's Deliver, [Options.OnEvent]) are called without the lock and may call the hub. A [Balancer] is called under it.
 //

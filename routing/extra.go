@@ -7,6 +7,7 @@ type extra struct {
 	progress any      // reported last
 	watchers []*watcher
 
+	pin     *seat // where it must run, or nowhere; nil is anywhere
 	kinship *kinship
 	fan     *fan
 }

@@ -16,6 +16,7 @@ type Hub struct {
 	options  Options
 	balancer Balancer
 	ranker   Ranker // the balancer, if it ranks
+	placer   Placer // the balancer, if it keeps keys together
 	clock    clock
 	feed     eventFeed
 	settled  chan struct{} // closed from the start: what those get who wait for a task that is settled
@@ -33,18 +34,21 @@ type Hub struct {
 	draining chan struct{}
 	pace     pace
 
-	dirty   []*lane  // have waiting tasks and free spokes
-	outbox  []*Lease // given by the pump, not yet delivered
-	revoked []revocation
-	after   []func() // to be called once the lock is given up
-	doomed  []doomed // to be settled; dooming while that is done
-	dooming bool
-	pumping bool
-	kicked  bool // a wake-up is on its way to the actor
-	wanted  bool // the actor is to be woken when the lock is given up
-	wake    func()
-	session uint64 // of the actor attached last
-	armed   int64  // when the attached actor wakes up by itself; 0 is never
+	dirty    []*lane  // have waiting tasks and free spokes
+	eager    []*seat  // have ready tasks of their own, and a free credit
+	reviewed []*seat  // have strands that may have to go elsewhere
+	pulling  *Spoke   // is about to take what it can have by itself
+	outbox   []*Lease // given by the pump, not yet delivered
+	revoked  []revocation
+	after    []func() // to be called once the lock is given up
+	doomed   []doomed // to be settled; dooming while that is done
+	dooming  bool
+	pumping  bool
+	kicked   bool // a wake-up is on its way to the actor
+	wanted   bool // the actor is to be woken when the lock is given up
+	wake     func()
+	session  uint64 // of the actor attached last
+	armed    int64  // when the attached actor wakes up by itself; 0 is never
 }
 
 // revocation is a lease whose context has to end once the lock is given up.
@@ -72,6 +76,7 @@ func NewHub(options Options) (*Hub, error) {
 		gate:     gate{limit: options.Capacity},
 	}
 	h.ranker, _ = options.Balancer.(Ranker)
+	h.placer, _ = options.Balancer.(Placer)
 	close(h.settled)
 	if err := h.resume(); err != nil {
 		return nil, fmt.Errorf("new hub: %w", err)

@@ -9,12 +9,18 @@ type lane struct {
 	hold   list[*task]        // ready, but kept a while from their last spoke
 	free   indexedHeap[*seat] // spokes with a free credit, in the balancer's order
 	spokes int                // joined
+	able   []*seat            // of spokes that are neither paused nor gone
 	paused bool               // by PauseType
 	dirty  bool               // in the hub's list of lanes to look at
 
 	unknown  bool    // it has tasks from a store, but nobody has named its type since
 	suspect  *task   // the only one that is tried of those that may kill the process
 	suspects []*task // the others
+
+	strands  map[string]*strand // by key
+	homeless *seat              // of no spoke: owns the keys while there is none
+	threaded int                // unsettled tasks in strands
+	ownReady int                // of those in the queues of seats, and pinned ones
 }
 
 // seat is a spoke's place in one lane.
@@ -23,6 +29,16 @@ type seat struct {
 	lane  *lane
 	rank  float64
 	at    int32 // position among the free
+
+	able    bool
+	index   int32       // among the lane's able seats
+	waiting bool        // in the hub's list of seats to look at
+	own     *readyQueue // ready tasks that only this spoke may have
+
+	strands  list[*strand] // whose owner it is
+	owned    int           // unsettled tasks in them
+	toReview int           // how many of the strands may have to go elsewhere, from the head of the list on
+	inReview bool          // in the hub's list of such seats
 }
 
 func (s *seat) position() *int32 { return &s.at }
@@ -60,6 +76,11 @@ func (h *Hub) others(l *lane, path string) bool {
 
 // enqueue makes a waiting task ready.
 func (h *Hub) enqueue(t *task, front bool) {
+	h.thread(t)
+	if t.strand != nil || t.pin() != nil {
+		h.enqueueOwned(t, front)
+		return
+	}
 	t.place = queued
 	if front {
 		t.lane.queue.pushFront(t)
@@ -87,6 +108,9 @@ func (h *Hub) takeOut(t *task) {
 		t.lane.queue.remove(t)
 	case held:
 		t.lane.hold.remove(t)
+	case owned:
+		t.seat().own.remove(t)
+		t.lane.ownReady--
 	case blocked:
 		h.letGo(t)
 	}

@@ -59,7 +59,11 @@ func (l *Lease) Attempt() int { return l.attempt }
 func (l *Lease) Input() any { return l.input }
 
 // Info returns what a handler may know of its task.
-func (l *Lease) Info() TaskInfo { return l.hub.info(l.task, l.attempt) }
+func (l *Lease) Info() TaskInfo {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	return l.hub.info(l.task, l.attempt)
+}
 
 // Settle reports how the attempt ended and gives the credit back. If the lease is still the current one of its task, the outcome
 // is recorded (accepted is true); if it was revoked, timed out, cancelled or settled before, the outcome changes nothing and is
@@ -95,6 +99,7 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 		l.stopResting()
 		s.wakeDrain()
 	}
+	h.pulling = s
 	h.expireIfDue(t, now)
 	accepted = t.lease == l
 	if accepted {
@@ -109,6 +114,7 @@ func (h *Hub) settleLease(l *Lease, o Outcome) (next *Lease, accepted bool) {
 		s.paused = true
 	}
 	next = h.pull(s, now)
+	h.pulling = nil
 	if h.journal.deliver(next) {
 		next = nil
 	}

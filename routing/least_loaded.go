@@ -8,4 +8,7 @@ type leastLoaded struct{}
 
 func (leastLoaded) Pick(TaskInfo, Candidates) int { return 0 }
 
-func (leastLoaded) Rank(c Candidate) float64 { return float64(c.Load) / float64(c.Credits) }
+func (leastLoaded) Rank(c Candidate) float64 { return c.use() }
+
+// use is the part of its credits that is in use.
+func (c Candidate) use() float64 { return float64(c.Load) / float64(c.Credits) }

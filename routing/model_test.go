@@ -2,7 +2,11 @@ package routing_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +28,9 @@ const (
 
 // story is a task's life as told by the events.
 type story struct {
+	key             string
+	turn            int  // among those of its key
+	loose           bool // a task above it has its key
 	state           routing.State
 	attempts        int
 	errors, strikes int
@@ -35,8 +42,13 @@ type story struct {
 	deadline        time.Time
 	priority        int
 	kind            string
+	inputs          []string
+	parent          string
 	handle          *routing.Handle[int]
 }
+
+// lost says that it has ended without a result.
+func (s *story) lost() bool { return s.state.Settled() && s.state != routing.StateDone }
 
 type modelSpoke struct {
 	*spoke
@@ -44,6 +56,16 @@ type modelSpoke struct {
 	kind    string
 	paused  bool
 	left    bool
+	excess  int // leases beyond the credits that it may have, because their handlers have gone on
+}
+
+// awaiting is what a handler awaits, or has awaited.
+type awaiting struct {
+	spoke  *modelSpoke
+	open   int // calls that have not returned
+	since  time.Time
+	rested time.Duration
+	ended  bool // since the last check
 }
 
 type returned struct {
@@ -52,9 +74,11 @@ type returned struct {
 }
 
 type model struct {
+	keyed
 	t        *rapid.T
 	w        *world
 	system   *actor.ActorSystem
+	balancer func() routing.Balancer
 	seen     int
 	stories  map[string]*story
 	order    []string
@@ -63,6 +87,14 @@ type model struct {
 	returned []returned
 	late     uint64
 	refused  uint64
+	forgets  bool            // the hub remembers next to nothing
+	paused   bool            // the hub is
+	stopped  map[string]bool // types that are paused
+	shelved  map[string]bool // paths of spokes that are paused
+	names    int
+
+	awaitMu sync.Mutex
+	awaits  map[*routing.Lease]*awaiting
 }
 
 // bubbleTB keeps rapid from asking the bubble's T what it must not be asked.
@@ -72,22 +104,28 @@ func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		system := quietSystem()
 		rapid.Check(bubbleTB{t}, func(rt *rapid.T) {
-			m := &model{t: rt, system: system, stories: make(map[string]*story), lastOf: make(map[string]uint64)}
-			balancer := rapid.SampledFrom([]routing.Balancer{routing.LeastLoaded(), routing.RoundRobin(), wild{rt}}).Draw(rt, "balancer")
+			m := &model{t: rt, system: system, keyed: newKeyed(), stories: make(map[string]*story), lastOf: make(map[string]uint64), stopped: make(map[string]bool),
+				shelved: make(map[string]bool), awaits: make(map[*routing.Lease]*awaiting)}
 			var store routing.Store
 			if rapid.Bool().Draw(rt, "a store?") {
 				store = &memory{}
 			}
+			results := rapid.SampledFrom([]int{-1, 3, 1000}).Draw(rt, "results")
+			m.forgets = results < 1000
+			m.balancer = modelBalancers[rapid.SampledFrom(slices.Sorted(maps.Keys(modelBalancers))).Draw(rt, "balancer")]
+			balancer := m.balancer()
+			_, m.keeps = balancer.(routing.Placer)
 			m.w = newWorld(rt, system, routing.Options{
 				Store: store, Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
-				AttemptTimeout: modelTimeout, Results: rapid.SampledFrom([]int{-1, 3, 100}).Draw(rt, "results"),
+				AttemptTimeout: modelTimeout, Results: results,
 			})
 			defer m.w.stopDriver()
 			steps := map[string]func(*rapid.T){
 				"submit": m.submit, "settle": m.settle, "strike": m.strike, "strike more": m.strike, "pass": m.pass, "pass more": m.pass,
 				"join": seldom(m.join), "leave": seldom(m.leave), "pause": seldom(m.pause), "cancel": seldom(m.cancel),
 				"settle again": seldom(m.settleAgain), "requeue": seldom(m.requeue), "progress": seldom(m.progress),
-				"hub actor dies or returns": seldom(m.driver), "process dies": seldom(m.die),
+				"hub actor dies or returns": seldom(m.driver), "submit subtask": m.submitSubtask, "await": m.await, "process dies": seldom(m.die),
+				"pause hub": seldom(m.pauseHub), "pause type": seldom(m.pauseType), "pause path": seldom(m.pausePath), "drain": seldom(m.drain),
 				"": m.check,
 			}
 			for i := range 3 {
@@ -112,9 +150,9 @@ func seldom(step func(*rapid.T)) func(*rapid.T) {
 }
 
 // wild is a balancer that often does what it must not.
-type wild struct{ t *rapid.T }
+type wild struct{}
 
-func (w wild) Pick(_ routing.TaskInfo, free routing.Candidates) int {
+func (wild) Pick(_ routing.TaskInfo, free routing.Candidates) int {
 	if free.Len() < 2 {
 		panic("asked without a choice")
 	}
@@ -126,7 +164,165 @@ func (w wild) Pick(_ routing.TaskInfo, free routing.Candidates) int {
 	}
 }
 
-func (m *model) submit(t *rapid.T) {
+func (m *model) submit(t *rapid.T) { m.submitIn(t, context.Background(), "") }
+
+// submitSubtask has a handler submit a task; what its lease is worth decides what comes of it.
+func (m *model) submitSubtask(t *rapid.T) {
+	s := m.spoke(t)
+	held := s.leases()
+	if len(held) == 0 {
+		t.Skip("nothing held")
+	}
+	lease := rapid.SampledFrom(held).Draw(t, "lease")
+	m.read()
+	if m.current(s, lease) {
+		m.submitIn(t, m.ctx(lease), lease.ID())
+		return
+	}
+	_, err := double.Submit(context.WithoutCancel(m.ctx(lease)), m.w.hub, 1)
+	require.ErrorIs(t, err, routing.ErrParentEnded)
+}
+
+// ctx returns the context of the lease's handler.
+func (m *model) ctx(l *routing.Lease) context.Context { return l.Context(context.Background()) }
+
+// unsettledOf counts the unsettled subtasks of a task.
+func (m *model) unsettledOf(parent string) (n int) {
+	for _, s := range m.stories {
+		if s.parent == parent && !s.state.Settled() {
+			n++
+		}
+	}
+	return n
+}
+
+// await has a handler wait for a task.
+func (m *model) await(t *rapid.T) {
+	s := m.spoke(t)
+	held := s.leases()
+	if len(held) == 0 {
+		t.Skip("nothing held")
+	}
+	lease := rapid.SampledFrom(held).Draw(t, "lease")
+	handle := m.stories[rapid.SampledFrom(m.order).Draw(t, "awaited")].handle
+	m.read()
+	if handle == nil || !m.current(s, lease) || m.stories[handle.ID()].state.Settled() {
+		return
+	}
+	ctx := m.ctx(lease)
+	m.awaitMu.Lock()
+	a := m.awaits[lease]
+	if a == nil {
+		a = &awaiting{spoke: s}
+		m.awaits[lease] = a
+	}
+	m.awaitMu.Unlock()
+	above := m.isAbove(handle.ID(), lease.ID())
+	refused := false
+	m.beginAwait(a)
+	go func() {
+		_, err := handle.Await(ctx)
+		refused = errors.Is(err, routing.ErrCircular)
+		m.endAwait(a)
+	}()
+	synctest.Wait()
+	require.Equal(t, above, refused)
+}
+
+func (m *model) beginAwait(a *awaiting) {
+	m.awaitMu.Lock()
+	defer m.awaitMu.Unlock()
+	if a.open++; a.open == 1 {
+		a.since = time.Now()
+	}
+}
+
+func (m *model) endAwait(a *awaiting) {
+	m.awaitMu.Lock()
+	defer m.awaitMu.Unlock()
+	if a.open--; a.open == 0 {
+		a.rested += time.Since(a.since)
+		a.ended = true
+	}
+}
+
+// isAbove says whether a task is the other, or one whose subtask that is. Who has settled once has no parent and no subtasks any more.
+func (m *model) isAbove(id, other string) bool {
+	for id != other {
+		s := m.stories[other]
+		if s.lives > 1 || s.parent == "" || m.stories[s.parent].lives > 1 || m.stories[s.parent].state.Settled() {
+			return false
+		}
+		other = s.parent
+	}
+	return true
+}
+
+// active counts the leases of a spoke whose handlers don't await anything.
+func (m *model) active(s *modelSpoke) (n int) {
+	m.awaitMu.Lock()
+	defer m.awaitMu.Unlock()
+	for _, l := range s.leases() {
+		if a := m.awaits[l]; a == nil || a.open == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) pauseHub(*rapid.T) {
+	m.read()
+	if m.paused = !m.paused; m.paused {
+		m.w.hub.Pause()
+	} else {
+		m.w.hub.Resume()
+	}
+}
+
+func (m *model) pauseType(t *rapid.T) {
+	m.read()
+	kind := rapid.SampledFrom([]string{"double", "shout"}).Draw(t, "type")
+	change := m.w.hub.PauseType
+	if m.stopped[kind] {
+		change = m.w.hub.ResumeType
+	}
+	m.stopped[kind] = !m.stopped[kind]
+	require.NoError(t, change(kind))
+}
+
+func (m *model) pausePath(t *rapid.T) {
+	m.read()
+	path := m.spoke(t).ID().Path
+	if m.shelved[path] {
+		require.NoError(t, m.w.hub.ResumeSpoke(path))
+		delete(m.shelved, path)
+		return
+	}
+	if err := m.w.hub.PauseSpoke(path); err != nil { // it has left
+		var unknown *routing.UnknownSpokeError
+		require.ErrorAs(t, err, &unknown)
+		return
+	}
+	m.shelved[path] = true
+	for _, s := range m.spokes {
+		if s.ID().Path == path {
+			m.losesKeys(s)
+		}
+	}
+}
+
+// drain looks whether a spoke has anything left to do.
+func (m *model) drain(t *rapid.T) {
+	s := m.spoke(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := s.Drain(ctx)
+	m.pauses(s)
+	require.Equal(t, s.left || len(s.leases()) == 0, err == nil, "%v", err)
+}
+
+// submitIn submits a task, as a subtask if there is a parent.
+func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 	var options []routing.SubmitOption
 	var deadline time.Time
 	if rapid.IntRange(0, 3).Draw(t, "deadline?") == 0 {
@@ -134,24 +330,52 @@ func (m *model) submit(t *rapid.T) {
 		options = append(options, routing.Deadline(deadline))
 	}
 	priority := rapid.SampledFrom([]int{0, 0, 0, 1, -4, 4}).Draw(t, "priority")
-	options = append(options, routing.Priority(priority))
+	key := rapid.SampledFrom([]string{"", "", "k", "l", "m"}).Draw(t, "key")
+	options = append(options, routing.Priority(priority), routing.Key(key))
+	var inputs []string
+	if len(m.order) > 0 && rapid.IntRange(0, 3).Draw(t, "inputs?") == 0 {
+		inputs = rapid.SliceOfNDistinct(rapid.SampledFrom(m.order), 1, min(3, len(m.order)), rapid.ID[string]).Draw(t, "inputs")
+		inputs = slices.DeleteFunc(inputs, func(id string) bool { return m.stories[id].handle == nil })
+		for _, id := range inputs {
+			options = append(options, routing.After(m.stories[id].handle))
+		}
+	}
+	if parent != "" && m.forgets { // else a forgotten subtask would be submitted again under its id
+		m.names++
+		options = append(options, routing.ID(fmt.Sprint("sub", m.names)))
+	}
+	m.read()
+	before := m.w.hub.Counts()
 	kind := shout.Name()
 	var handle *routing.Handle[int]
 	var err error
 	if rapid.Bool().Draw(t, "double?") {
 		kind = double.Name()
-		handle, err = double.Submit(context.Background(), m.w.hub, 1, options...)
+		handle, err = double.Submit(ctx, m.w.hub, 1, options...)
 	} else {
-		handle, err = routing.NewType[int, int](shout.Name()).Submit(context.Background(), m.w.hub, 1, options...)
+		handle, err = routing.NewType[int, int](shout.Name()).Submit(ctx, m.w.hub, 1, options...)
 	}
+	isFull := before.Unsettled() >= 12 && (parent == "" || m.unsettledOf(parent) > 0)
 	if err != nil {
 		var full *routing.QueueFullError
 		require.ErrorAs(t, err, &full)
-		require.EqualValues(t, 12, m.w.hub.Counts().Unsettled())
+		require.True(t, isFull)
 		m.refused++
 		return
 	}
-	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, handle: handle}
+	if m.w.hub.Counts().Accepted == before.Accepted { // an earlier attempt of the parent has submitted it
+		require.Equal(t, parent, m.stories[handle.ID()].parent)
+		require.False(t, m.stories[handle.ID()].state >= routing.StateFailed && m.stories[handle.ID()].state != routing.StateQuarantined)
+		return
+	}
+	require.False(t, isFull)
+	if parent != "" {
+		if end := m.stories[parent].deadline; !end.IsZero() && (deadline.IsZero() || end.Before(deadline)) {
+			deadline = end
+		}
+	}
+	require.NotContains(t, m.stories, handle.ID())
+	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, loose: m.heldAbove(parent, kind, key), inputs: inputs, parent: parent, handle: handle}
 	m.order = append(m.order, handle.ID())
 }
 
@@ -204,7 +428,7 @@ func (m *model) settleWith(t *rapid.T, outcomes ...routing.Outcome) *modelSpoke 
 		m.unchanged(t, lease.ID(), before, remembered)
 	}
 	if outcome.Kind() == routing.OutcomeCrashed || outcome.Kind() == routing.OutcomeHung || released && accepted {
-		s.paused = true
+		m.pauses(s)
 	}
 	return s
 }
@@ -217,7 +441,16 @@ func (m *model) current(s *modelSpoke, l *routing.Lease) bool {
 	}
 	now := time.Now()
 	overdue := !known.deadline.IsZero() && !now.Before(known.deadline)
-	return !overdue && now.Before(known.leasedAt.Add(modelTimeout))
+	m.awaitMu.Lock()
+	defer m.awaitMu.Unlock()
+	rested := time.Duration(0)
+	if a := m.awaits[l]; a != nil {
+		if a.open > 0 {
+			return !overdue
+		}
+		rested = a.rested
+	}
+	return !overdue && now.Before(known.leasedAt.Add(modelTimeout+rested))
 }
 
 func (m *model) unchanged(t *rapid.T, id string, before routing.TaskSnapshot, remembered bool) {
@@ -252,7 +485,10 @@ func (m *model) join(t *rapid.T) {
 		types = []string{"double", "shout"}
 	}
 	for _, s := range m.spokes {
-		s.left = s.left || s.ID().Path == path
+		if s.ID().Path == path {
+			s.left = true
+			m.losesKeys(s)
+		}
 	}
 	m.lastOf[path]++
 	credits := rapid.IntRange(1, 3).Draw(t, "credits")
@@ -265,6 +501,7 @@ func (m *model) leave(t *rapid.T) {
 	s := m.spoke(t)
 	s.Leave(errBroken)
 	s.left = true
+	m.losesKeys(s)
 }
 
 func (m *model) pause(t *rapid.T) {
@@ -273,6 +510,7 @@ func (m *model) pause(t *rapid.T) {
 		s.Resume()
 	} else {
 		s.Pause()
+		m.losesKeys(s)
 	}
 	s.paused = !s.paused
 }
@@ -313,9 +551,16 @@ func (m *model) die(t *rapid.T) {
 	m.late, m.refused = 0, 0
 	before.kill()
 	m.w.stopDriver()
-	m.spokes, m.returned, m.seen = nil, nil, 0
+	m.w.hub.Close(nil) // nobody waits any more for what it will never tell
+	m.spokes, m.returned, m.seen, m.paused = nil, nil, 0, false
+	clear(m.stopped)
+	clear(m.shelved)
+	clear(m.owners)
+	m.awaitMu.Lock()
+	m.awaits = make(map[*routing.Lease]*awaiting)
+	m.awaitMu.Unlock()
 	options := m.w.options
-	options.OnEvent, options.Store = nil, holding(before.contents())
+	options.OnEvent, options.Store, options.Balancer = nil, holding(before.contents()), m.balancer()
 	m.w = newWorld(m.t, m.system, options)
 	m.read() // what was overdue is settled, and may be forgotten
 	counts := m.w.hub.Counts()
@@ -368,7 +613,7 @@ func (m *model) progress(t *rapid.T) {
 	m.read()
 	known := m.stories[l.ID()]
 	before := known.handle.Progress()
-	routing.Progress(l.Context(context.Background()), l)
+	routing.Progress(m.ctx(l), l)
 	if known.state == routing.StateLeased && known.attempts == l.Attempt() {
 		require.Same(t, l, known.handle.Progress())
 	} else {
@@ -376,7 +621,7 @@ func (m *model) progress(t *rapid.T) {
 	}
 	m.pass(t)
 	s.settle(l, routing.Released(nil))
-	s.paused = true
+	m.pauses(s)
 	s.Pause()
 }
 
@@ -424,11 +669,17 @@ func (m *model) follow(e routing.Event) {
 	case routing.EventSubmitted:
 		require.Zero(m.t, s.lives, tell)
 		s.lives, s.state = 1, routing.StateWaiting
+		m.takesTurn(s)
 	case routing.EventLeased:
 		require.Equal(m.t, routing.StateWaiting, s.state, tell)
 		require.Equal(m.t, s.attempts+1, e.Attempt, tell)
+		require.False(m.t, m.paused || m.stopped[e.Type] || m.shelved[e.Spoke.Path], tell)
+		for _, id := range s.inputs {
+			require.Equal(m.t, routing.StateDone, m.stories[id].state, "%s: before its input %s", tell, id)
+		}
 		require.True(m.t, s.deadline.IsZero() || e.Time.Before(s.deadline), "%s: started after its deadline", tell)
 		m.nothingMoreUrgent(s, tell)
+		m.keptTogether(s, e.Spoke, tell)
 		s.state, s.attempts, s.spoke, s.leasedAt = routing.StateLeased, e.Attempt, e.Spoke, e.Time
 	case routing.EventRetried:
 		require.Equal(m.t, routing.StateLeased, s.state, tell)
@@ -443,7 +694,18 @@ func (m *model) follow(e routing.Event) {
 		charge()
 		switch e.State {
 		case routing.StateFailed:
+			var missing *routing.InputError
+			if errors.As(e.Err, &missing) {
+				require.Contains(m.t, s.inputs, missing.ID, tell)
+				require.True(m.t, m.stories[missing.ID].lost(), tell)
+				require.Zero(m.t, s.attempts, tell)
+				break
+			}
 			require.True(m.t, s.errors == modelMaxAttempts || routing.IsPermanent(e.Err), tell)
+		case routing.StateCancelled:
+			if errors.Is(e.Err, routing.ErrParentEnded) {
+				require.True(m.t, m.stories[s.parent].lost(), tell)
+			}
 		case routing.StateQuarantined:
 			require.True(m.t, s.strikes == modelQuarantine || s.interrupted == 3, tell)
 		case routing.StateExpired:
@@ -452,18 +714,38 @@ func (m *model) follow(e routing.Event) {
 		s.state = e.State
 		s.settlements++
 		require.Equal(m.t, s.lives, s.settlements, tell)
+		m.keyRests(s)
 	case routing.EventRequeued:
 		require.Equal(m.t, routing.StateQuarantined, s.state, tell)
 		s.state, s.errors, s.strikes, s.interrupted = routing.StateWaiting, 0, 0, 0
 		s.lives++
+		m.takesTurn(s)
 	}
 }
 
 // nothingMoreUrgent checks, when a task is leased, that no task of its type that was ready all along has a higher priority.
 func (m *model) nothingMoreUrgent(s *story, tell string) {
 	for _, other := range m.stories {
-		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0
+		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0 && !m.blocked(other) && !m.kept(other)
 		require.False(m.t, ready && other.kind == s.kind && other.priority > s.priority, tell)
+	}
+}
+
+// blocked says whether a task waits for inputs.
+func (m *model) blocked(s *story) bool {
+	return s.state == routing.StateWaiting && slices.ContainsFunc(s.inputs, func(id string) bool { return m.stories[id].state != routing.StateDone })
+}
+
+// checkKin checks that no task is left that waits for what will not come, or that should have ended with its parent.
+func (m *model) checkKin(t *rapid.T, id string, s *story) {
+	if s.state.Settled() {
+		return
+	}
+	for _, in := range s.inputs {
+		require.False(t, m.stories[in].lost(), "%s waits for %s, which has no result", id, in)
+	}
+	if parent := m.stories[s.parent]; parent != nil && parent.lives == 1 && s.lives == 1 {
+		require.True(t, !parent.lost() || parent.state == routing.StateQuarantined, "%s goes on, its parent %s is %v", id, s.parent, parent.state)
 	}
 }
 
@@ -477,6 +759,10 @@ func (m *model) check(t *rapid.T) {
 		}
 		want.Accepted++
 		want.Attempts += uint64(s.attempts)
+		if m.blocked(s) {
+			want.Blocked++
+		}
+		m.checkKin(t, id, s)
 		*map[routing.State]*uint64{
 			routing.StateWaiting: &want.Waiting, routing.StateLeased: &want.Leased, routing.StateDone: &want.Done, routing.StateFailed: &want.Failed,
 			routing.StateQuarantined: &want.Quarantined, routing.StateCancelled: &want.Cancelled, routing.StateExpired: &want.Expired,
@@ -484,14 +770,14 @@ func (m *model) check(t *rapid.T) {
 	}
 	got := m.w.hub.Counts()
 	require.True(t, got.Balanced())
-	want.Late, want.Refused = m.late, m.refused
+	want.Late, want.Refused, want.Paused = m.late, m.refused, m.paused
 	joined := map[string]*modelSpoke{}
 	for _, s := range m.spokes {
 		if !s.left {
 			joined[s.ID().Path] = s
 		}
-		require.LessOrEqual(t, len(s.leases()), s.credits, "%v holds more than its credits", s.ID())
 	}
+	m.checkCredits(t)
 	want.Spokes = len(joined)
 	require.Equal(t, want, got)
 	if m.w.driver != nil {
@@ -499,15 +785,37 @@ func (m *model) check(t *rapid.T) {
 	}
 }
 
+// checkCredits checks that no spoke has more to do than its credits, but for handlers that had awaited something and have gone on.
+func (m *model) checkCredits(t *rapid.T) {
+	ended := make(map[*modelSpoke]bool)
+	m.awaitMu.Lock()
+	for _, a := range m.awaits {
+		ended[a.spoke] = ended[a.spoke] || a.ended
+		a.ended = false
+	}
+	m.awaitMu.Unlock()
+	for _, s := range m.spokes {
+		active := m.active(s)
+		if !ended[s] {
+			require.LessOrEqual(t, active, max(s.credits, s.excess), "%v holds more than its credits", s.ID())
+		}
+		s.excess = active
+	}
+}
+
 // nothingIdle checks that no free spoke and task that is ready for it wait for each other. A task that was charged may wait for its backoff or for another spoke.
 func (m *model) nothingIdle(t *rapid.T, joined map[string]*modelSpoke) {
 	for id, task := range m.stories {
-		if task.state != routing.StateWaiting || task.attempts > 0 {
+		if task.state != routing.StateWaiting || task.attempts > 0 || m.blocked(task) || m.paused || m.stopped[task.kind] {
+			continue
+		}
+		if m.kept(task) {
+			m.keyIdle(t, id, task, joined)
 			continue
 		}
 		snapshot, _ := m.w.hub.Inspect(id)
 		for _, s := range joined {
-			if (s.kind == snapshot.Type || s.kind == "both") && !s.paused && len(s.leases()) < s.credits {
+			if (s.kind == snapshot.Type || s.kind == "both") && !s.paused && !m.shelved[s.ID().Path] && m.active(s) < s.credits {
 				t.Fatalf("task %s waits and %v is free", id, s.ID())
 			}
 		}
@@ -519,9 +827,18 @@ func (m *model) finish() {
 	if m.w.driver == nil {
 		m.w.startDriver()
 	}
+	m.read()
+	m.w.hub.Resume()
+	m.paused = false
+	for kind := range m.stopped {
+		require.NoError(m.t, m.w.hub.ResumeType(kind))
+	}
+	clear(m.stopped)
 	for _, s := range m.spokes {
+		m.read()
 		s.Leave(nil)
 		s.left = true
+		m.losesKeys(s)
 	}
 	good := &modelSpoke{credits: 1, kind: "both"}
 	good.spoke = m.w.join("good", 1, 1, "double", "shout")

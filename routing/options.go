@@ -24,7 +24,8 @@ type Options struct {
 	MaxAttempts int
 	// RetryBackoff is the delay after an attempt that was charged.
 	RetryBackoff Backoff
-	// AttemptTimeout limits each attempt. Default 0, no limit. See also [Timeout].
+	// AttemptTimeout limits each attempt, not counting the time in which its handler awaits other tasks. Default 0, no limit. See also
+	// [Timeout].
 	AttemptTimeout time.Duration
 	// PreferOther is how long a task that is tried again after a charged attempt waits for a spoke other than its last one, while
 	// there is one for its type but only the last is free. Default 200 ms; negative is not at all.
@@ -115,6 +116,9 @@ func (o Options) faults() error {
 	}
 	if o.AttemptTimeout < 0 {
 		faults = append(faults, fmt.Errorf("field Options.AttemptTimeout is %v: it must not be negative", o.AttemptTimeout))
+	}
+	if b, ok := o.Balancer.(interface{ fault() error }); ok && b.fault() != nil {
+		faults = append(faults, fmt.Errorf("field Options.Balancer: %w", b.fault()))
 	}
 	if err := o.RetryBackoff.faults(); err != nil {
 		faults = append(faults, fmt.Errorf("field Options.RetryBackoff: %w", err))

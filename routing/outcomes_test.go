@@ -144,6 +144,23 @@ func TestNotNowDelaysTheTaskAndChargesNothing(t *testing.T) {
 	})
 }
 
+func TestNotNowIsBoundedByTheDeadlineOnly(t *testing.T) {
+	inWorld(t, routing.Options{MaxAttempts: 1, QuarantineAfter: 1}, func(w *world) {
+		s := w.join("a", 1, 1)
+		handle := w.submit(1, in(time.Hour))
+		for range 59 {
+			s.settleOnly(routing.Error(notNow(time.Minute)))
+			w.pass(time.Minute)
+		}
+		s.settleOnly(routing.Error(notNow(24 * time.Hour)))
+		w.pass(time.Minute - 1)
+		assert.Equal(t, routing.StateWaiting, handle.Status())
+		w.pass(1)
+		assert.Equal(t, routing.StateExpired, handle.Status())
+		s.holdsNothing()
+	})
+}
+
 func TestNotNowWithoutATimeWaitsForTheShortestBackoff(t *testing.T) {
 	inWorld(t, routing.Options{}, func(w *world) {
 		s := w.join("a", 1, 1)

@@ -17,7 +17,7 @@ func (h *Hub) setPaused(paused bool) {
 	h.paused = paused
 	h.emitPause(paused, Event{})
 	for _, l := range h.lanes {
-		h.touch(l)
+		h.touchAll(l)
 	}
 }
 
@@ -39,7 +39,7 @@ func (h *Hub) setTypePaused(name string, paused bool) error {
 	}
 	l.paused = paused
 	h.emitPause(paused, Event{Type: name})
-	h.touch(l)
+	h.touchAll(l)
 	return nil
 }
 

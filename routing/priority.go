@@ -56,7 +56,7 @@ type readyQueue struct {
 
 // first returns the task whose turn it is, or nil.
 func (q *readyQueue) first() *task {
-	if q.filled == 0 {
+	if q == nil || q.filled == 0 {
 		return nil
 	}
 	return q.lists[bits.Len32(q.filled)-1].head

@@ -51,6 +51,8 @@ func (h *Hub) pumpOnce() (more bool) {
 		}
 		h.fallDue(h.schedule.items[0], now)
 	}
+	h.review()
+	h.serveSeats(now)
 	for len(h.dirty) > 0 && len(h.outbox) < pumpBatch {
 		l, floor := h.nextLane()
 		h.match(l, floor, now)
@@ -67,7 +69,7 @@ func (h *Hub) pumpOnce() (more bool) {
 		h.armed = h.schedule.items[0].due
 		due = h.armed <= now
 	}
-	return due || len(h.dirty) > 0
+	return due || len(h.dirty) > 0 || len(h.eager) > 0 || len(h.reviewed) > 0
 }
 
 // nextLane takes the lane with the most urgent task off the list of those to look at, and returns how urgent the others' are.
@@ -229,6 +231,9 @@ func (h *Hub) nextFor(s *Spoke, now int64) *task {
 			continue
 		}
 		if t := h.nextIn(l, s, now); t != nil && (next == nil || t.goesBefore(next)) {
+			next = t
+		}
+		if t := s.seats[i].own.first(); t != nil && (next == nil || t.goesBefore(next)) {
 			next = t
 		}
 	}

@@ -41,7 +41,8 @@ type Spoke struct {
 	paused  bool
 	shelved bool // paused by PauseSpoke
 	left    bool
-	idle    chan struct{} // closed when it holds nothing; made by who drains it
+	idle    chan struct{}      // closed when it holds nothing; made by who drains it
+	pinned  map[*task]struct{} // unsettled, and for no other spoke
 }
 
 // Join registers a spoke: from now on it is delivered leases. An earlier incarnation with the same path leaves first.
@@ -138,12 +139,16 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 			h.conclude(l.task, Released(cause), now)
 		}
 	}
+	h.failPinned(s, cause, now)
 	s.wakeDrain()
 	h.emit(Event{Kind: EventSpokeLeft, Spoke: s.id, Err: cause}, nil, now)
 }
 
+// able reports whether the spoke takes leases at all.
+func (s *Spoke) able() bool { return !s.left && !s.paused && !s.shelved }
+
 // free reports whether the spoke may have another lease.
-func (s *Spoke) free() bool { return !s.left && !s.paused && !s.shelved && s.busy() < s.credits }
+func (s *Spoke) free() bool { return s.able() && s.busy() < s.credits }
 
 // busy returns how many credits are in use; for a while it may be more than there are.
 func (s *Spoke) busy() int { return s.leases.size - s.resting }
@@ -163,6 +168,7 @@ func (s *Spoke) seatIn(l *lane) *seat {
 
 // reseat puts the spoke where it belongs among the free, after anything about it has changed.
 func (h *Hub) reseat(s *Spoke) {
+	h.setAble(s)
 	if !s.free() {
 		for i := range s.seats {
 			s.seats[i].lane.free.remove(&s.seats[i])
@@ -174,5 +180,6 @@ func (h *Hub) reseat(s *Spoke) {
 		s.seats[i].rank = rank
 		s.seats[i].lane.free.update(&s.seats[i])
 		h.touch(s.seats[i].lane)
+		h.touchSeat(&s.seats[i])
 	}
 }

@@ -58,7 +58,7 @@ func (h *Hub) Types() []TypeStatus {
 	for _, l := range h.lanes {
 		list = append(list, TypeStatus{
 			Name: l.name, Unsettled: l.gate.used - blocked[l], Capacity: l.capacity,
-			Ready: l.queue.size + l.hold.size, Spokes: l.spokes, Paused: l.paused,
+			Ready: l.queue.size + l.hold.size + l.ownReady, Spokes: l.spokes, Paused: l.paused,
 		})
 	}
 	slices.SortFunc(list, func(a, b TypeStatus) int { return cmp.Compare(a.Name, b.Name) })

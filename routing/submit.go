@@ -22,6 +22,7 @@ type submission struct {
 	timeout     time.Duration
 	maxAttempts int
 	wait        bool
+	pin         SpokeID // the only spoke that may have it, if there is one
 	faults      []error
 }
 
@@ -35,7 +36,7 @@ func ID(id string) SubmitOption {
 	}
 }
 
-// Key says what the task is about; tasks with the same key may be kept together by a balancer.
+// Key says what the task is about. A balancer that is a [Placer], as [ConsistentHash] is, runs the tasks of a key in order on one spoke.
 func Key(key string) SubmitOption {
 	return func(s *submission) {
 		s.key = key
@@ -56,7 +57,8 @@ func Deadline(at time.Time) SubmitOption {
 	}
 }
 
-// Timeout limits each attempt; it replaces that of the type, see [TypeOptions] and [Options.AttemptTimeout]. An attempt that outlives it is charged to the task.
+// Timeout limits each attempt; it replaces that of the type, see [TypeOptions] and [Options.AttemptTimeout]. An attempt that outlives it is
+// charged to the task.
 func Timeout(d time.Duration) SubmitOption {
 	return func(s *submission) {
 		s.timeout = d

@@ -11,7 +11,11 @@ import (
 	"time"
 )
 
-// A task that a handler submits, with the context that it was given, is a subtask of its own:
+// maxDepth bounds how deep subtasks may have subtasks.
+const maxDepth = 1000
+
+// Detached makes a task that a handler submits no subtask of the handler's own. Without it,
+// a task that is submitted with the context that a handler was given is a subtask of the handler's task:
 //
 //   - Its deadline is that of its parent, or its own if that is earlier. Its priority is its parent's if it has none.
 //   - If the parent is cancelled, expires or fails, so ends what is unsettled of its subtasks: they are cancelled. If it is done or goes
@@ -23,12 +27,8 @@ import (
 //   - As long as a handler awaits ([Handle.Await], [Type.Do], a submit with [Wait]) with its context, the credit of its attempt is free for others,
 //     and the clock of its attempt's time limit stands still. It goes on as soon as what it awaits is there, whether or not a credit is free by
 //     then: for a while the spoke may be running more than its credits.
+//   - In another hub than its parent's it has the same id, deadline and priority, but is not cancelled with its parent.
 //   - A full hub, or type, still accepts a subtask of a parent that has no other unsettled one, so that parents never wait for each other's places.
-
-// maxDepth bounds how deep subtasks may have subtasks.
-const maxDepth = 1000
-
-// Detached makes a task that a handler submits no subtask of the handler's.
 func Detached() SubmitOption {
 	return func(s *submission) { s.detached = true }
 }
@@ -100,7 +100,10 @@ func (h *Hub) beSubtask(s *submission, lease *Lease, typeName string, in any) er
 	if err := lease.inherit(s); err != nil || s.id != "" {
 		return err
 	}
-	base, ok := deriveID(lease.ID(), typeName, s.key, in)
+	base, ok := deriveID(lease.ID(), in, typeName, s.key, s.pin.Path)
+	if s.pin.Path != "" {
+		base = partID(base, s.pin)
+	}
 	for ok {
 		s.id = lease.subtaskID(base)
 		ok = h.spent(s.id)
@@ -119,8 +122,9 @@ func (s *submission) end() time.Time {
 // inherit gives a submission what a subtask has of its parent.
 func (l *Lease) inherit(s *submission) error {
 	l.hub.mu.Lock()
-	defer l.hub.mu.Unlock()
+	defer l.hub.unlock()
 	p := l.task
+	l.hub.expireIfDue(p, l.hub.clock.now())
 	if p.lease != l {
 		return ErrParentEnded
 	}
@@ -170,6 +174,8 @@ func (h *Hub) leaveFamily(t *task, now int64) {
 		sub.parent = nil
 		if dooms {
 			h.doom(doomed{task: sub.task, cause: parentCause(t)})
+		} else {
+			h.journal.mark(sub.task)
 		}
 	}
 	parent := k.parent
@@ -250,15 +256,15 @@ const longParentID = 200
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// deriveID makes the id of a subtask. It is false if the input can't be encoded.
-func deriveID(parent, typeName, key string, in any) (id string, ok bool) {
+// deriveID makes the id of a subtask of its input and other marks of it. It is false if the input can't be encoded.
+func deriveID(parent string, in any, marks ...string) (id string, ok bool) {
 	data, err := encode(in)
 	if err != nil {
 		return "", false
 	}
 	hash := sha256.New()
-	for _, part := range []string{typeName, key} {
-		hash.Write([]byte(strconv.Quote(part)))
+	for _, mark := range marks {
+		hash.Write([]byte(strconv.Quote(mark)))
 	}
 	hash.Write(data)
 	if len(parent) > longParentID {

@@ -595,3 +595,47 @@ func TestCloseCancelsWhatIsBelowAndBehindForTheSameReason(t *testing.T) {
 		assert.True(t, w.hub.Counts().Balanced())
 	})
 }
+
+func TestASubtaskInAnotherHub(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		elsewhere, err := routing.NewHub(routing.Options{})
+		require.NoError(t, err)
+		require.NoError(t, elsewhere.Declare("double"))
+		s := w.join("a", 1, 1)
+		parent := w.submit(1, in(time.Minute), routing.ID("parent"))
+		ctx := s.only().Context(context.Background())
+		child, err := double.Submit(ctx, elsewhere, 2)
+		require.NoError(t, err)
+		snapshot, _ := elsewhere.Inspect(child.ID())
+		assert.True(t, snapshot.Deadline.Equal(time.Now().Add(time.Minute)))
+		assert.Contains(t, child.ID(), "parent/")
+		parent.Cancel(errBroken)
+		assert.Equal(t, routing.StateWaiting, child.Status())
+		elsewhere.Close(nil)
+	})
+}
+
+func TestThePartsOfABroadcastAreFoundBySpoke(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		require.NoError(t, w.hub.Declare("sum"))
+		s := w.join("parent", 1, 1, "sum")
+		_, err := sum.Submit(context.Background(), w.hub, "")
+		require.NoError(t, err)
+		synctest.Wait()
+		broadcast := func(ctx context.Context) {
+			go func() { _, _ = double.Broadcast(ctx, w.hub, 1) }()
+			synctest.Wait()
+		}
+		b := w.join("b", 1, 1)
+		broadcast(s.only().Context(context.Background()))
+		part := b.only().ID()
+		s.settleOnly(routing.Released(errBroken))
+		a := w.join("a", 1, 1) // before b, in the order of their paths
+		s.Resume()
+		synctest.Wait()
+		broadcast(s.only().Context(context.Background()))
+		assert.Equal(t, part, b.only().ID(), "the same part for the same spoke")
+		assert.NotEqual(t, part, a.only().ID())
+		assert.EqualValues(t, 3, w.hub.Counts().Accepted)
+	})
+}

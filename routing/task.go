@@ -111,6 +111,8 @@ const (
 	held          // ready, but only its last spoke is free: waits a while for another
 	delayed       // not ready: waits in the schedule for its backoff
 	blocked       // not ready: waits for its inputs
+	behind        // not ready: waits for others of its key to be settled
+	owned         // ready, for one spoke
 	aside         // in quarantine
 )
 
@@ -120,11 +122,12 @@ type task struct {
 	lane    *lane
 	seq     uint64 // order of acceptance
 
-	in    any // dropped when settled, but not in quarantine
-	out   any
-	err   *TaskError    // if it is settled without a result
-	done  chan struct{} // made by the first who waits
-	extra *extra        // nil for most
+	in     any // dropped when settled, but not in quarantine
+	out    any
+	err    *TaskError    // if it is settled without a result
+	done   chan struct{} // made by the first who waits
+	extra  *extra        // nil for most
+	strand *strand       // of its key, if the balancer keeps keys together
 
 	saved *saved // nil without a store
 
@@ -148,6 +151,7 @@ type task struct {
 	place       place
 	level       uint8       // of its lane's queue
 	over        atomic.Bool // it is settled; out and err can be read without the lock
+	loose       bool        // not in the strand of its key: a task above it is
 }
 
 func (t *task) links() *node[*task]     { return &t.node }

@@ -49,6 +49,9 @@ func judge(o Outcome, errors, strikes, maxAttempts, quarantineAfter int) verdict
 func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
 	h.takeOut(t)
 	h.move(t, StateLeased)
+	if t.strand != nil {
+		t.strand.begun = true
+	}
 	t.attempt++
 	l := &Lease{hub: h, task: t, spoke: s, input: t.in, attempt: int(t.attempt)}
 	if timeout := t.timeout(); timeout > 0 {
@@ -129,6 +132,8 @@ func revocationCause(o Outcome) error {
 func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	ended := t.lease
 	h.takeOut(t)
+	h.unthread(t)
+	t.unpin()
 	h.move(t, state)
 	t.lease = nil
 	h.plan(t)

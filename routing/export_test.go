@@ -1,0 +1,12 @@
+package routing
+
+// OwnerOf returns the path of the spoke that owns a key which has unsettled tasks, or "".
+func (h *Hub) OwnerOf(typeName, key string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st := h.lanes[typeName].strands[key]
+	if st == nil || st.owner.spoke == nil {
+		return ""
+	}
+	return st.owner.spoke.id.Path
+}

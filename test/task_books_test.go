@@ -1,0 +1,126 @@
+package test
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+// taskBooks are the books of a hub kept from outside, by its events. Each event is held against what was told of its task before: that no
+// task is lost shows at the end, that none is recorded twice at once.
+type taskBooks struct {
+	mu     sync.Mutex
+	tasks  map[string]*taskEntry // unsettled, or in quarantine
+	counts routing.Counts
+	ended  func(id string, state routing.State, strikes int)
+	faults []string
+}
+
+type taskEntry struct {
+	state   routing.State
+	attempt int
+	spoke   routing.SpokeID
+	strikes int
+}
+
+func newTaskBooks(ended func(id string, state routing.State, strikes int)) *taskBooks {
+	return &taskBooks{tasks: map[string]*taskEntry{}, ended: ended}
+}
+
+const maxFaults = 20
+
+func (b *taskBooks) fault(format string, args ...any) {
+	if len(b.faults) < maxFaults {
+		b.faults = append(b.faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// hear is the hub's OnEvent.
+func (b *taskBooks) hear(e routing.Event) {
+	if e.Task == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.tasks[e.Task]
+	if t == nil {
+		switch e.Kind {
+		case routing.EventSubmitted:
+			b.tasks[e.Task] = &taskEntry{}
+			b.counts.Accepted++
+			b.counts.Waiting++
+		case routing.EventLateResult:
+			b.counts.Late++
+		default:
+			b.fault("%v: the task is settled, or was never accepted", e)
+		}
+		return
+	}
+	was := t.state
+	switch e.Kind {
+	case routing.EventLeased:
+		if was != routing.StateWaiting || e.Attempt != t.attempt+1 {
+			b.fault("%v: it was %v after attempt %d", e, was, t.attempt)
+		}
+		t.state, t.attempt, t.spoke = routing.StateLeased, e.Attempt, e.Spoke
+		b.counts.Attempts++
+	case routing.EventRetried:
+		if was != routing.StateLeased || e.Spoke != t.spoke || e.Attempt != t.attempt {
+			b.fault("%v: it was %v by %v, attempt %d", e, was, t.spoke, t.attempt)
+		}
+		t.strike(e.Outcome)
+		t.state = routing.StateWaiting
+	case routing.EventSettled:
+		if was.Settled() {
+			b.fault("%v: it was %v", e, was)
+		}
+		t.strike(e.Outcome)
+		t.state = e.State
+		if e.State != routing.StateQuarantined {
+			delete(b.tasks, e.Task)
+		}
+		b.ended(e.Task, e.State, t.strikes)
+	case routing.EventRequeued:
+		if was != routing.StateQuarantined {
+			b.fault("%v: it was %v", e, was)
+		}
+		t.state, t.strikes = routing.StateWaiting, 0
+	case routing.EventLateResult:
+		b.counts.Late++
+	case routing.EventDiscarded:
+		delete(b.tasks, e.Task)
+	default:
+		b.fault("%v: it was %v", e, was)
+	}
+	if t.state != was {
+		*b.account(was)--
+		*b.account(t.state)++
+	}
+}
+
+func (t *taskEntry) strike(k routing.OutcomeKind) {
+	if k == routing.OutcomeCrashed || k == routing.OutcomeHung || k == routing.OutcomeTimedOut {
+		t.strikes++
+	}
+}
+
+func (b *taskBooks) account(s routing.State) *uint64 {
+	c := &b.counts
+	return [...]*uint64{&c.Waiting, &c.Leased, &c.Done, &c.Failed, &c.Quarantined, &c.Cancelled, &c.Expired}[s]
+}
+
+// difference says what is wrong: events that must not have been, or other figures than the hub's. It may be asked while nothing goes on.
+func (b *taskBooks) difference(hub routing.Counts) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.faults) > 0 {
+		return fmt.Sprint(b.faults)
+	}
+	ours := b.counts
+	ours.Refused, ours.Blocked, ours.Spokes, ours.Paused = hub.Refused, hub.Blocked, hub.Spokes, hub.Paused
+	if ours != hub {
+		return fmt.Sprintf("the hub has %+v, its events tell %+v", hub, ours)
+	}
+	return ""
+}
