@@ -72,7 +72,7 @@ func (h *Hub) spokesFor(typeName string) ([]SpokeID, error) {
 	switch {
 	case h.closed != nil:
 		return nil, h.closed
-	case l == nil:
+	case l == nil || l.unknown:
 		return nil, &UnknownTypeError{Type: typeName}
 	}
 	var ids []SpokeID

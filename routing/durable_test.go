@@ -29,6 +29,7 @@ func lives(t *testing.T, options routing.Options, each ...func(w *world)) {
 			synctest.Wait()
 			store.kill()
 			records = store.contents()
+			w.hub.Close(nil) // for those who still wait
 			w.stopDriver()
 			time.Sleep(time.Minute) // the next process starts later
 		}

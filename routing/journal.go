@@ -47,9 +47,9 @@ type saved struct {
 	state       State  // in the store
 	known       bool   // the store has it
 	settled     int64  // when; on the hub's clock
+	turn        uint64 // its place in the order in which tasks wait, if it was requeued; else that is its number
 	needed      int32  // tasks that aren't settled for good and have it as an input
 	interrupted uint16
-	pinned      bool // to a spoke of the process that died
 	forgotten   bool // by the hub
 	gone        bool // and by the store, as nobody needs it
 }
@@ -110,6 +110,10 @@ func (j *journal) accept(t *task) {
 	}
 	for input := range t.inputs() {
 		input.saved.needed++
+		if input.saved.gone { // it was named by its handle
+			input.saved.gone = false
+			j.mark(input)
+		}
 	}
 	j.mark(t)
 }
@@ -332,9 +336,7 @@ func (h *Hub) undo(t *task) {
 	s := t.saved
 	s.batch = nil
 	if s.forgotten || h.index.find(t.id) != t {
-		if !t.over.Load() {
-			h.leaveInDoubt(t, h.journal.failed)
-		}
+		h.leaveInDoubt(t, h.journal.failed)
 		return
 	}
 	if t.state.Settled() && !s.state.Settled() {
@@ -368,6 +370,9 @@ func (h *Hub) keep(t *task, reason error, now int64) {
 
 // leaveInDoubt tells those who wait for a task that they won't hear more of it from this hub.
 func (h *Hub) leaveInDoubt(t *task, reason error) {
+	if t.over.Load() { // they know: the hub was closed before its store failed
+		return
+	}
 	t.out = nil
 	t.err = &TaskError{ID: t.id, Type: t.lane.name, State: StateWaiting, Attempts: t.attempts, Err: &causedError{ErrKept, reason}}
 	h.finish(t)
@@ -439,11 +444,8 @@ func (h *Hub) recorded(t *task, fresh bool, err error) (*task, bool, error) {
 }
 
 // again is what is known of a task that gets out of quarantine.
-func (s *saved) again() *saved {
-	if s == nil {
-		return nil
-	}
-	return &saved{in: s.in, state: s.state, known: s.known}
+func (s *saved) again(turn uint64) *saved {
+	return &saved{in: s.in, state: s.state, known: s.known, turn: turn}
 }
 
 // keepInput encodes what the submitter gave, if there is a store.
