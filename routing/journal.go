@@ -31,7 +31,6 @@ type journal struct {
 // batch is what one commit makes durable, and what waits for it.
 type batch struct {
 	tasks      []*task // in the order of their first change
-	forgotten  []*task // of those, the ones that are to have no record any more
 	snapshots  []snapshotChange
 	deliveries []*Lease
 	events     []Event
