@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -208,7 +209,7 @@ func (v *verifier) checkReply(item Item, r Reply, where string) {
 	}
 	v.Computed++
 	want, answered := model.AnswerTo(item.Body)
-	if answered != r.Answered() {
+	if answered != r.Answered() || !answered && r.StatusCode != http.StatusBadRequest {
 		v.find(item.ID, books.KindStatus, "%s: the status is %d, which the model doesn't say to it", where, r.StatusCode)
 		return
 	}
