@@ -79,7 +79,9 @@ func TestPostSaysWhatWentWrong(t *testing.T) {
 
 	_, err = post(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"cut`) })
 	require.ErrorAs(t, err, &format)
-	_, err = post(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `"`+strings.Repeat("x", model.MaxReply)+`"`) })
+	_, err = post(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `"`+strings.Repeat("x", model.MaxReply)+`"`)
+	})
 	require.ErrorAs(t, err, &format)
 	_, err = post(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
