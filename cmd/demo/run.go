@@ -52,6 +52,11 @@ func run(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg, os.Getenv)
+	if batch, err := meansBatch(&cfg); err != nil {
+		return err
+	} else if batch {
+		return runBatch(ctx, cfg, console)
+	}
 	rec, err := openRecord(&cfg, console)
 	if err != nil {
 		return err
