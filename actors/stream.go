@@ -83,7 +83,7 @@ func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chu
 
 func (s *stream) liveness() Liveness {
 	defaults := Liveness{OnHung: HungFail, Phi: DefaultStreamPhi, Min: DefaultStreamMin, Max: DefaultStreamMax}
-	spec := s.node.spec()
+	spec := s.node.spec().rarely()
 	if spec.external != nil {
 		return spec.external.Stream.or(defaults)
 	}
