@@ -51,28 +51,17 @@ func runBatch(ctx context.Context, cfg config, console *console) error {
 	if err := needsModel(cfg, file); err != nil {
 		return errors.Join(err, rec.close())
 	}
-	cfg.tell.Logger = console.logger
-	tell, err := telemetry.Open(ctx, cfg.tell)
+	tell, closeTelemetry, err := openTelemetry(ctx, cfg, console)
 	if err != nil {
 		return errors.Join(err, rec.close())
 	}
-	defer func() {
-		if err := tell.Close(context.WithoutCancel(ctx)); err != nil {
-			console.logger.Warn("telemetry is lost", "error", err)
-		}
-	}()
+	defer closeTelemetry()
 	stop, release := interrupts(console, cfg.timeout)
 	defer release()
 
 	s, err := conductBatch(stop, cfg, file, rec, console, tell)
 	err = errors.Join(err, rec.close(), console.batchSummary(s, cfg))
-	switch {
-	case err != nil:
-		return exitError{err, max(s.ExitCode, summary.ExitBroken)}
-	case s.ExitCode != summary.ExitOK:
-		return exitError{nil, s.ExitCode}
-	}
-	return nil
+	return exitOf(s, err)
 }
 
 // needsModel checks that the model can do what the batch wants of it.
