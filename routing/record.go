@@ -259,6 +259,7 @@ func (r *taskRecord) append(b []byte) []byte {
 	o.optional("parent", r.Parent)
 	o.nonzero("depth", int64(r.Depth))
 	o.flag("child", r.Child)
+	o.flag("pinned", r.Pinned)
 	if len(r.Inputs) > 0 {
 		o.other("inputs", r.Inputs)
 	}
