@@ -790,3 +790,38 @@ func TestALeaseThatIsGoneBeforeItIsRecordedIsNotDelivered(t *testing.T) {
 		w.stopDriver()
 	})
 }
+
+// What a lease occupied is free again if it is taken back before it is recorded: the circuit's probe, and a drain has one lease less to wait for.
+func TestALeaseThatIsGoneBeforeItIsRecordedHoldsNothing(t *testing.T) {
+	for name, end := range map[string]func(w *world, store *memory){
+		"cancelled":       func(w *world, _ *memory) { require.True(t, w.hub.Cancel("t", errBroken)) },
+		"the store fails": func(_ *world, store *memory) { store.kill() },
+		"closed":          func(w *world, _ *memory) { w.hub.Close(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &memory{latency: time.Second}
+				w := newWorldOf(t, quietSystem(), routing.Options{Store: store})
+				defer w.stopDriver()
+				w.declare()
+				s := w.behind("a", 1, 1, "llm")
+				w.set("llm", probing(1))
+				go func() { _, _ = double.Submit(context.Background(), w.hub, 1, routing.ID("t")) }()
+				time.Sleep(time.Millisecond) // it is leased, and being recorded
+				require.Equal(t, 1, w.hub.Circuits()[0].Leases)
+				end(w, store)
+				var drained error
+				go func() {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+					defer cancel()
+					drained = s.Drain(ctx)
+				}()
+				w.pass(2 * time.Minute)
+				s.holdsNothing()
+				assert.NoError(t, drained)
+				assert.Zero(t, w.hub.Circuits()[0].Leases)
+				w.hub.Close(nil)
+			})
+		})
+	}
+}
