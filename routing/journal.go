@@ -367,6 +367,9 @@ func (h *Hub) undo(t *task) {
 
 // keep leaves an unsettled task to the store: it isn't leased any more, and those who wait for it are told why. The caller holds the hub's mutex.
 func (h *Hub) keep(t *task, reason error, now int64) {
+	if t.over.Load() { // it is kept already
+		return
+	}
 	if t.lease != nil {
 		h.conclude(t, Released(reason), now)
 	}
