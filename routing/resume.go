@@ -188,9 +188,11 @@ func (h *Hub) resume() error {
 	for _, t := range unsettled {
 		h.thread(t)
 	}
+	h.dooming = true // not before all go on: one that is settled must not go on any more
 	for _, t := range unsettled {
 		h.goOn(t, w.now)
 	}
+	h.dooming = false
 	h.settleDoomed(w.now)
 	return nil
 }
