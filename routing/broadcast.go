@@ -143,7 +143,7 @@ func (h *Hub) failPinned(s *Spoke, cause error, now int64) {
 		err = &causedError{err, cause}
 	}
 	for _, t := range tasks {
-		if !t.state.Settled() { // one may end others
+		if !t.state.Settled() && !t.over.Load() { // one may end others; or it is kept
 			h.settle(t, StateFailed, Outcome{err: err}, now)
 		}
 	}

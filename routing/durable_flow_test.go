@@ -355,3 +355,38 @@ func TestKeysKeepTheirOrderThroughLives(t *testing.T) {
 		}
 	})
 }
+
+// The part of a broadcast ends with its process, and its unsettled subtasks, pinned or not, with it: each once.
+func TestThePartsOfADeadProcessEndWithTheirSubtasks(t *testing.T) {
+	var sub string
+	lives(t, routing.Options{},
+		func(w *world) {
+			w.declare()
+			s := w.join("a", 1, 5)
+			w.broadcast(context.Background(), routing.ID("part"))
+			ctx := s.only().Context(context.Background())
+			h, err := double.Submit(ctx, w.hub, 1)
+			require.NoError(t, err)
+			sub = h.ID()
+			w.broadcast(ctx)
+			w.submit(1, routing.ID("after"), routing.After(h))
+			require.Len(t, s.leases(), 3)
+			w.options.Store.(*memory).kill()
+			w.hub.Close(nil) // the broadcasts of this life end
+		},
+		func(w *world) {
+			w.declare()
+			s := w.join("a", 1, 5)
+			s.holdsNothing()
+			counts := w.hub.Counts()
+			assert.True(t, counts.Balanced(), "%+v", counts)
+			assert.Zero(t, counts.Unsettled())
+			assert.EqualValues(t, 1, counts.Cancelled)
+			assert.EqualValues(t, 3, counts.Failed)
+			snapshot := w.inspect(sub)
+			assert.Equal(t, routing.StateCancelled, snapshot.State)
+			assert.Equal(t, routing.OutcomeInterrupted, snapshot.Attempts[0].Outcome)
+			assert.Len(t, w.kinds(routing.EventSettled), 4)
+		},
+	)
+}

@@ -222,10 +222,8 @@ func (h *Hub) writeBatch() (more bool) {
 	h.mu.Lock()
 	switch {
 	case j.failed != nil: // it took too long
-		b.deliveries = nil
 	case err != nil:
 		h.failStore(err)
-		b.deliveries = nil
 	default:
 		h.committed(b, c)
 		close(b.done)
@@ -253,12 +251,20 @@ func (h *Hub) current(l *Lease) bool {
 	if l.task.lease == l {
 		return true
 	}
-	l.returned = true
-	if !l.spoke.left {
-		l.spoke.leases.remove(l)
-		h.reseat(l.spoke)
-	}
+	h.unseat(l)
 	return false
+}
+
+// unseat gives back what a lease occupies that will never be delivered.
+func (h *Hub) unseat(l *Lease) {
+	l.returned = true
+	if l.spoke.left {
+		return
+	}
+	l.spoke.leases.remove(l)
+	l.spoke.wakeDrain()
+	h.vacate(l)
+	h.reseat(l.spoke)
 }
 
 // commit writes the changes, within the time limit.
@@ -323,6 +329,10 @@ func (h *Hub) failStore(cause error) {
 		h.keep(t, j.failed, now)
 	}
 	for _, b := range lost {
+		for _, l := range b.deliveries {
+			h.unseat(l)
+		}
+		b.deliveries = nil
 		b.err = j.failed
 		close(b.done)
 	}
@@ -358,6 +368,9 @@ func (h *Hub) undo(t *task) {
 
 // keep leaves an unsettled task to the store: it isn't leased any more, and those who wait for it are told why. The caller holds the hub's mutex.
 func (h *Hub) keep(t *task, reason error, now int64) {
+	if t.over.Load() { // it is kept already
+		return
+	}
 	if t.lease != nil {
 		h.conclude(t, Released(reason), now)
 	}

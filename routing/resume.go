@@ -189,6 +189,7 @@ func (h *Hub) resume() error {
 	for _, t := range unsettled {
 		h.thread(t)
 	}
+	h.dooming = true // not before all go on: one that is settled must not go on any more
 	for _, t := range unsettled {
 		h.goOn(t, w.now)
 	}
@@ -197,6 +198,7 @@ func (h *Hub) resume() error {
 			h.settle(t, StateFailed, Outcome{err: fmt.Errorf("%w: %v", ErrSpokeGone, SpokeID{string(r.Pin), r.PinIncarnation})}, w.now)
 		}
 	}
+	h.dooming = false
 	h.settleDoomed(w.now)
 	return nil
 }
