@@ -126,7 +126,9 @@ func (n *node) forgetStart() {
 		return
 	}
 	bare := *spec
-	bare.args = nil
+	if len(spec.rarely().args) > 0 {
+		bare.rare = &rareSpec{circuits: spec.rare.circuits}
+	}
 	switch {
 	case spec.actor != nil:
 		a := *spec.actor

@@ -87,26 +87,12 @@ func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.E
 func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
 
 func (s *stream) liveness() Liveness {
-	var l Liveness
-	switch spec := s.node.spec(); {
-	case spec.external != nil:
-		l = spec.external.Stream
-	default:
-		l = spec.breaker.Stream
+	defaults := Liveness{OnHung: HungFail, Phi: DefaultStreamPhi, Min: DefaultStreamMin, Max: DefaultStreamMax}
+	spec := s.node.spec().rarely()
+	if spec.external != nil {
+		return spec.external.Stream.or(defaults)
 	}
-	if l.OnHung == HungDefault {
-		l.OnHung = HungFail
-	}
-	if l.Phi == 0 {
-		l.Phi = DefaultStreamPhi
-	}
-	if l.Max == 0 {
-		l.Max = max(DefaultStreamMax, l.Min)
-	}
-	if l.Min == 0 {
-		l.Min = min(DefaultStreamMin, l.Max)
-	}
-	return l
+	return spec.breaker.Stream.or(defaults)
 }
 
 func (s *stream) suspected(*HungError) {}

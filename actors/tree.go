@@ -222,11 +222,8 @@ func (t *Tree) plantAll(root *nodeSpec) error {
 }
 
 // plant makes a node and those below it, registers their names and puts them under their parent.
-func (t *Tree) plant(spec *nodeSpec, parent *node) *node { return t.plantIn(new(node), spec, parent) }
-
-// plantIn does that in a node that isn't one yet.
-func (t *Tree) plantIn(n *node, spec *nodeSpec, parent *node) *node {
-	n.tree, n.parent, n.path, n.kind = t, parent, spec.path, spec.kind
+func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
+	n := &node{tree: t, parent: parent, path: spec.path, kind: spec.kind}
 	n.pid = &n.address
 	n.address.Address, n.address.Id = t.system.ProcessRegistry.Address, n.path
 	n.specs.Store(spec)
@@ -244,9 +241,8 @@ func (t *Tree) plantIn(n *node, spec *nodeSpec, parent *node) *node {
 		parent.adopt(n)
 	}
 	if spec.supervisor != nil {
-		room := make([]node, len(spec.supervisor.children))
-		for i, child := range spec.supervisor.children {
-			c := t.plantIn(&room[i], child, n)
+		for _, child := range spec.supervisor.children {
+			c := t.plant(child, n)
 			c.isStatic.Store(true)
 			n.static = append(n.static, c)
 		}

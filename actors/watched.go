@@ -54,11 +54,7 @@ func (in *incarnation) hangs(reason *HungError, fails bool) {
 	if !fails {
 		return
 	}
-	in.node.ref.mu.Lock()
-	if in.phase == up {
-		in.cause = seq
-	}
-	in.node.ref.mu.Unlock()
+	in.blame(seq)
 	in.fence(outcome{Crash, reason}, false)
 }
 
@@ -148,11 +144,7 @@ func (j *job) hangs(reason *HungError, fails bool) {
 	if !fails {
 		return
 	}
-	in.node.ref.mu.Lock()
-	if in.phase == up {
-		in.cause = seq
-	}
-	in.node.ref.mu.Unlock()
+	in.blame(seq)
 	j.agent.cancel(reason)
 	l.Settle(routing.Hung(reason))
 	in.fail(reason)
