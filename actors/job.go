@@ -24,6 +24,7 @@ type job struct {
 	mu       sync.Mutex                    // guards the rest, but for reading handled
 	begun    *routing.Lease                // the last one
 	handled  atomic.Pointer[routing.Lease] // by a handler that hasn't returned and wasn't given up
+	revoked  *routing.Lease                // the last one that was taken back from its handler
 	lost     bool                          // it was given up
 	patience *time.Timer                   // runs since its lease was taken back; nil while that hasn't happened
 	waits    int                           // its handler waits for so many things that have a time limit of their own
@@ -142,6 +143,7 @@ func (j *job) beginPatience(l *routing.Lease) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.handled.Load() == l {
+		j.revoked = l
 		j.patience = time.AfterFunc(j.agent.in.node.patience(), func() { j.lose(l) })
 	}
 }

@@ -36,12 +36,16 @@ const (
 
 // Liveness says when a node that has work and shows no progress counts as hung. What has no work is healthy, however long it is silent.
 //
-// Progress of an agent's handler is its start, each routing.Progress and routing.Beat, and each end of a guarded call. While it waits for a guarded call
+// Progress of an agent's handler is its start, each routing.Progress and routing.Beat, and each begin and end of a guarded call. While it waits for a guarded call
 // with a time limit, or has a time limit of its own (routing.Timeout, a deadline), that limit holds and nobody judges it. Progress of an actor is each
 // message it begins to handle. A node that is starting, stopping, suspended, or waiting for its restart isn't judged.
 //
 // How long silences usually are is learned: for handlers by task type, for actors by node (instances of one template together). A silence is measured by
 // the tree's own clock, which doesn't count that the whole process stood still; but for every four seconds that really pass it counts one at least.
+//
+// What is learned may be wrong: of work that is mostly quick and now and then takes long, say. So each time that phi has made something fail, a silence of
+// that kind of work must be four times as long before phi counts again; that fades with what is done well. And no task gets into quarantine because phi
+// was wrong: if the next strike is the last one (see routing.Lease.LastChance), only Max counts.
 //
 // The zero value has the defaults. All of it may be changed while the tree runs: [Tree.Reconfigure].
 type Liveness struct {
@@ -52,7 +56,7 @@ type Liveness struct {
 	// of the intervals is normally distributed (see detector.Pace). Default 12, at most 300. From phi 5 on it is suspected.
 	Phi float64
 
-	// Min and Max bound what is learned: a silence shorter than Min never counts as hung, one of Max always does, and before
+	// Min and Max bound what is learned: a silence shorter than Min never counts as hung, one of Max always does (whatever was learned), and before
 	// eight intervals are known only that counts. Defaults 2 s and 10 min. From half of each on a silence may be suspected.
 	Min, Max time.Duration
 }
@@ -119,10 +123,11 @@ func (l Liveness) judge(silence time.Duration, known *detector.Pace) (suspicion,
 	if known.Samples() >= fewSamples {
 		phi = known.Phi(silence)
 	}
+	least := max(l.Min, known.Patience())
 	switch {
-	case silence >= l.Max || silence >= l.Min && phi >= l.Phi:
+	case silence >= l.Max || silence >= least && phi >= l.Phi:
 		return hung, phi
-	case silence >= l.Max/2 || silence >= l.Min/2 && phi >= min(suspectedPhi, l.Phi):
+	case silence >= l.Max/2 || silence >= least/2 && phi >= min(suspectedPhi, l.Phi):
 		return suspected, phi
 	default:
 		return alive, phi

@@ -27,6 +27,14 @@ func (in *incarnation) atWork() (busy, judged bool) {
 	return in.phase == up && in.todo&toStop == 0 && in.scheduled && !in.suspended, true
 }
 
+func (in *incarnation) cutShort() bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.phase != up || in.todo&toStop != 0 || in.suspended
+}
+
+func (in *incarnation) lastChance() bool { return false }
+
 // kindOfWork is the node's, or that of all instances of its template.
 func (in *incarnation) kindOfWork() (string, *detector.Pace) {
 	if n := in.node; n.parent == nil || n.parent.spec().supervisor.template == nil {
@@ -81,9 +89,9 @@ func (j *job) Progressed(l *routing.Lease) {
 
 // Waits implements routing.Observer.
 func (j *job) Waits(l *routing.Lease, waiting bool) {
+	j.Progressed(l)
 	change := 1
 	if !waiting {
-		j.Progressed(l)
 		change = -1
 	}
 	j.mu.Lock()
@@ -102,6 +110,17 @@ func (j *job) atWork() (busy, judged bool) {
 	handled := j.handled.Load()
 	return handled != nil, handled == j.seen && j.waits == 0 && !j.begun.Limited()
 }
+
+func (j *job) cutShort() bool {
+	if !j.agent.in.isUp() {
+		return true
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.lost || j.revoked == j.seen
+}
+
+func (j *job) lastChance() bool { return j.seen.LastChance() }
 
 func (j *job) kindOfWork() (string, *detector.Pace) {
 	j.seen = j.last()

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,15 +40,21 @@ func TestWatchmanLooksOnlyWhileSomethingIsBusy(t *testing.T) {
 
 // fakeWorker is busy until it is told to rest.
 type fakeWorker struct {
-	life detector.Stamp
-	busy atomic.Bool
-	told []suspicion
-	last *HungError
+	life                  detector.Stamp
+	busy, waits, cut, due atomic.Bool
+	fails                 bool
+	told                  []suspicion
+	last                  *HungError
 }
 
-func (f *fakeWorker) atWork() (busy, judged bool)          { return f.busy.Load(), true }
+func (f *fakeWorker) atWork() (busy, judged bool)          { return f.busy.Load(), !f.waits.Load() }
+func (f *fakeWorker) cutShort() bool                       { return f.cut.Load() }
+func (f *fakeWorker) lastChance() bool                     { return f.due.Load() }
 func (f *fakeWorker) kindOfWork() (string, *detector.Pace) { return "fake", nil }
 func (f *fakeWorker) liveness() Liveness {
+	if f.fails {
+		return Liveness{Max: 5 * time.Minute}.withDefaults(KindAgent)
+	}
 	return Liveness{Max: 10 * time.Second}.withDefaults(KindActor)
 }
 func (f *fakeWorker) suspected(*HungError) { f.told = append(f.told, suspected) }
@@ -139,6 +146,147 @@ func TestWatchmanDoesNotBlameTheNextTask(t *testing.T) {
 		}
 		require.NoError(t, tree.Stop(t.Context()))
 	})
+}
+
+// What was a wait for something else, or ended by somebody else, says nothing about how long work takes.
+func TestWatchmanLearnsOnlyFromWhatEndedByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatchman(100 * time.Millisecond)
+		defer w.close()
+		f := &fakeWorker{}
+		samples := func() uint64 {
+			synctest.Wait()
+			w.looking.Lock()
+			defer w.looking.Unlock()
+			if p := w.paces["fake"]; p != nil {
+				return p.Samples()
+			}
+			return 0
+		}
+		sign := func() {
+			w.sign(&f.life, f)
+			time.Sleep(150 * time.Millisecond)
+		}
+		begin := func() {
+			f.busy.Store(true)
+			sign()
+		}
+		end := func() {
+			f.busy.Store(false)
+			time.Sleep(time.Second)
+		}
+		begin()
+		time.Sleep(3 * time.Second)
+		require.EqualValues(t, 0, samples(), "it goes on")
+		sign()
+		require.EqualValues(t, 1, samples())
+		end()
+		require.EqualValues(t, 2, samples())
+
+		for name, waits := range map[string]func(){
+			"it begins with a wait": func() { f.waits.Store(true); begin() },
+			"it comes to wait":      func() { begin(); f.waits.Store(true) },
+		} {
+			before := samples()
+			waits()
+			time.Sleep(3 * time.Second)
+			f.waits.Store(false)
+			sign()
+			require.Equal(t, before, samples(), name)
+			time.Sleep(time.Second)
+			sign()
+			require.Equal(t, before+1, samples(), name)
+			f.waits.Store(true)
+			time.Sleep(time.Second)
+			f.waits.Store(false)
+			end()
+			require.Equal(t, before+1, samples(), name)
+		}
+
+		before := samples()
+		begin()
+		f.cut.Store(true)
+		sign()
+		require.Equal(t, before, samples(), "the next has begun")
+		end()
+		require.Equal(t, before, samples(), "it is over")
+		require.Empty(t, f.told)
+	})
+}
+
+// A failure that was a guess gives the next silence more time; one that has no next isn't guessed.
+func TestWatchmanGuessesLessEachTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatchman(100 * time.Millisecond)
+		defer w.close()
+		f := &fakeWorker{fails: true}
+		f.busy.Store(true)
+		for range 50 {
+			w.sign(&f.life, f)
+			time.Sleep(100 * time.Millisecond)
+		}
+		hangs := func() *HungError {
+			t.Helper()
+			w.looking.Lock()
+			f.told = nil
+			w.looking.Unlock()
+			w.sign(&f.life, f)
+			time.Sleep(6 * time.Minute)
+			w.looking.Lock()
+			defer w.looking.Unlock()
+			require.Equal(t, []suspicion{suspected, hung}, f.told)
+			return f.last
+		}
+		first := hangs()
+		require.Less(t, first.Silence, 5*time.Second)
+		second := hangs()
+		require.InEpsilon(t, 4*first.Silence.Seconds(), second.Silence.Seconds(), 0.05)
+		f.due.Store(true)
+		last := hangs()
+		require.InDelta(t, 300, last.Silence.Seconds(), 0.2)
+		require.True(t, last.Max && last.Phi > DefaultHungPhi)
+		f.due.Store(false)
+		require.InEpsilon(t, 4*second.Silence.Seconds(), hangs().Silence.Seconds(), 0.05, "what was no guess doesn't make it wait longer")
+	})
+}
+
+// Closing waits for a look that has begun; a later one does nothing.
+func TestWatchmanCloseEndsTheLooks(t *testing.T) {
+	w := newWatchman(time.Hour)
+	of := &slowWorker{asked: make(chan struct{}), answer: make(chan struct{})}
+	of.busy.Store(true)
+	w.sign(&of.life, of)
+	looked, closed := make(chan struct{}), make(chan struct{})
+	go func() { w.look(); close(looked) }()
+	<-of.asked
+	go func() { w.close(); close(closed) }()
+	for range 1000 {
+		runtime.Gosched()
+	}
+	select {
+	case <-closed:
+		t.Fatal("a look goes on")
+	default:
+	}
+	close(of.answer)
+	<-closed
+	<-looked
+	w.look()
+	w.sign(&of.life, of)
+	require.Empty(t, w.watched)
+	require.Empty(t, w.fresh)
+}
+
+// slowWorker takes its time to say what it is doing.
+type slowWorker struct {
+	fakeWorker
+	asked, answer chan struct{}
+}
+
+func (s *slowWorker) atWork() (busy, judged bool) {
+	close(s.asked)
+	<-s.answer
+	return true, true
 }
 
 func TestWatchmanForgetsKindsOfWorkBeyondItsBound(t *testing.T) {

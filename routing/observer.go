@@ -34,6 +34,13 @@ type Observer interface {
 // Observe makes o hear of what the handler does. Call it before Context, if at all.
 func (l *Lease) Observe(o Observer) { l.observer = o }
 
+// LastChance reports whether the task goes into quarantine if this attempt crashes, hangs or times out.
+func (l *Lease) LastChance() bool {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	return int(l.task.strikes)+1 >= l.task.lane.quarantineAfter
+}
+
 func (l *Lease) beat() {
 	if l.observer != nil {
 		l.observer.Progressed(l)
