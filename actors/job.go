@@ -24,7 +24,7 @@ type job struct {
 	mu       sync.Mutex                    // guards the rest, but for reading handled
 	begun    *routing.Lease                // the last one
 	handled  atomic.Pointer[routing.Lease] // by a handler that hasn't returned and wasn't given up
-	revoked  *routing.Lease                // the last one that was taken back from its handler
+	revoked  *routing.Lease                // the last one that was taken back from its handler, or whose context ended before that returned
 	lost     bool                          // it was given up
 	patience *time.Timer                   // runs since its lease was taken back; nil while that hasn't happened
 	waits    int                           // its handler waits for so many things that have a time limit of their own
@@ -77,10 +77,10 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	ctx, span := a.in.node.tree.telemetry.attempt(j.lease.Context(parent), a.in, j.lease)
 	j.lease.OnRevoke(j.loses)
 
-	returned := false
+	returned, cutShort := false, false
 	defer func() {
 		value := recover()
-		lost = j.end()
+		lost = j.end(cutShort)
 		if !returned {
 			a.keeper.crashed()
 		}
@@ -97,6 +97,7 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	}()
 	a.keeper.begin()
 	value, err := handler.Run(ctx, j.lease.Input())
+	cutShort = err != nil && ctx.Err() != nil
 	switch {
 	case err == nil:
 		o = routing.Done(value)
@@ -122,10 +123,13 @@ func (j *job) begin(l *routing.Lease) {
 	j.Progressed(l)
 }
 
-// end says that the handler has returned, and reports whether that was too late.
-func (j *job) end() (lost bool) {
+// end says that the handler has returned, maybe because its context had ended, and reports whether that was too late.
+func (j *job) end(cutShort bool) (lost bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if cutShort {
+		j.revoked = j.begun
+	}
 	j.handled.Store(nil)
 	if j.patience != nil {
 		j.patience.Stop()

@@ -214,6 +214,108 @@ func TestWatchmanLearnsOnlyFromWhatEndedByItself(t *testing.T) {
 	})
 }
 
+// The same of what agents and actors do.
+func TestWatchmanLearnsOfTasksAndMessagesThatEndedByThemselves(t *testing.T) {
+	wait := func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(3 * time.Second):
+		}
+	}
+	submit := func(t *testing.T, tree *Tree, options ...routing.SubmitOption) *routing.Handle[int] {
+		h, err := echo.Submit(t.Context(), tree, 1, options...)
+		require.NoError(t, err)
+		return h
+	}
+	tests := map[string]struct {
+		handle  func(ctx context.Context)
+		do      func(t *testing.T, tree *Tree)
+		kind    string
+		samples uint64
+		longest time.Duration // of what is learned
+	}{
+		"a task":              {wait, func(t *testing.T, tree *Tree) { submit(t, tree) }, "task echo", 1, 3 * time.Second},
+		"a task with a limit": {wait, func(t *testing.T, tree *Tree) { submit(t, tree, routing.Timeout(time.Minute)) }, "task echo", 0, 0},
+		"a task that is cancelled": {wait, func(t *testing.T, tree *Tree) {
+			h := submit(t, tree)
+			time.Sleep(time.Second)
+			h.Cancel(nil)
+		}, "task echo", 0, 0},
+		"a task that is cancelled while another waits": {wait, func(t *testing.T, tree *Tree) {
+			h := submit(t, tree)
+			submit(t, tree)
+			time.Sleep(time.Second)
+			h.Cancel(nil)
+		}, "task echo", 1, 3 * time.Second},
+		"a task whose agent is killed": {wait, func(t *testing.T, tree *Tree) {
+			h := submit(t, tree)
+			time.Sleep(time.Second)
+			require.NoError(t, tree.Kill("root/w"))
+			h.Cancel(nil)
+		}, "task echo", 0, 0},
+		"a task whose agent is told to stop": {wait, func(t *testing.T, tree *Tree) {
+			submit(t, tree)
+			time.Sleep(time.Second)
+			require.NoError(t, tree.TerminateChild(t.Context(), "root/w"))
+		}, "task echo", 0, 0},
+		"a task that only waits, but for a moment": {func(ctx context.Context) {
+			defer routing.Waiting(ctx)()
+			wait(ctx)
+		}, func(t *testing.T, tree *Tree) { submit(t, tree) }, "task echo", 1, 100 * time.Millisecond},
+		"a task that waits in the midst of its work": {func(ctx context.Context) {
+			time.Sleep(2 * time.Second)
+			done := routing.Waiting(ctx)
+			wait(ctx)
+			done()
+			time.Sleep(2 * time.Second)
+		}, func(t *testing.T, tree *Tree) { submit(t, tree) }, "task echo", 2, 2 * time.Second},
+		"a message": {nil, func(_ *testing.T, tree *Tree) {
+			tree.ActorSystem().Root.Send(tree.PID("root/a"), 3*time.Second)
+		}, "actor root/a", 1, 3 * time.Second},
+		"a message whose actor is killed": {nil, func(t *testing.T, tree *Tree) {
+			tree.ActorSystem().Root.Send(tree.PID("root/a"), 3*time.Second)
+			time.Sleep(time.Second)
+			require.NoError(t, tree.Kill("root/a"))
+		}, "actor root/a", 0, 0},
+		"a message that panics": {nil, func(_ *testing.T, tree *Tree) {
+			tree.ActorSystem().Root.Send(tree.PID("root/a"), "panic")
+		}, "actor root/a", 0, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tree, err := Start(t.Context(), Supervisor{ID: "root", Children: []Child{
+					Agent("w", echo, func(ctx context.Context, n int) (int, error) { tt.handle(ctx); return n, ctx.Err() }),
+					Actor("a", func() actor.Actor {
+						return actor.ReceiveFunc(func(ctx actor.Context) {
+							switch m := ctx.Message().(type) {
+							case time.Duration:
+								time.Sleep(m)
+							case string:
+								time.Sleep(time.Second)
+								panic(m)
+							}
+						})
+					}),
+				}})
+				require.NoError(t, err)
+				tt.do(t, tree)
+				time.Sleep(10 * time.Minute)
+				w := tree.watchman
+				w.looking.Lock()
+				pace := w.paces[tt.kind]
+				w.looking.Unlock()
+				require.NotNil(t, pace)
+				require.Equal(t, tt.samples, pace.Samples())
+				if tt.samples > 0 {
+					require.InDelta(t, 2*tt.longest.Seconds(), pace.Patience().Seconds(), 0.4)
+				}
+				require.NoError(t, tree.Stop(t.Context()))
+			})
+		})
+	}
+}
+
 // A failure that was a guess gives the next silence more time; one that has no next isn't guessed.
 func TestWatchmanGuessesLessEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
