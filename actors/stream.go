@@ -97,7 +97,7 @@ func (s *stream) liveness() Liveness { return s.node.streamLiveness() }
 
 // streamLiveness is that of the answers behind a breaker node.
 func (n *node) streamLiveness() Liveness {
-	defaults := Liveness{OnHung: HungFail, Phi: DefaultStreamPhi, Min: DefaultStreamMin, Max: DefaultStreamMax}
+	defaults := Liveness{OnHung: HungFail, Phi: DefaultStreamPhi, Suspect: DefaultSuspectPhi, Min: DefaultStreamMin, Max: DefaultStreamMax}
 	spec := n.spec().rarely()
 	if spec.external != nil {
 		return spec.external.Stream.or(defaults)
