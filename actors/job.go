@@ -158,7 +158,7 @@ func (j *job) lose(l *routing.Lease) {
 		return
 	}
 	reason := fmt.Errorf("%w: task %s did not return within %s after its context had ended", ErrHung, l.ID(), j.agent.in.node.patience())
-	l.Settle(routing.Hung(reason))
+	l.SettleHung(reason)
 	j.stray.abandoned(reason)
 	j.agent.in.fail(reason)
 }

@@ -165,6 +165,6 @@ func (j *job) hangs(reason *HungError, fails bool) {
 	}
 	in.blame(seq)
 	j.agent.cancel(reason)
-	l.Settle(routing.Hung(reason))
+	l.SettleHung(reason)
 	in.fail(reason)
 }

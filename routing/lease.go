@@ -91,7 +91,13 @@ func (l *Lease) Settle(o Outcome) (next *Lease, accepted bool) {
 	if l.pulled { // there is likely to be another
 		room = newBlank()
 	}
-	return l.hub.settleLease(l, o, room)
+	return l.hub.settleLease(l, o, room, inlineEvents)
+}
+
+// SettleHung is Settle with Hung(reason), for whoever watches over handlers: callbacks, such as OnEvent, don't hold that up.
+func (l *Lease) SettleHung(reason error) {
+	defer l.releaseContext()
+	l.hub.settleLease(l, Hung(reason), blank{}, 0)
 }
 
 // blank is what a lease needs, allocated before the hub's mutex is taken.
@@ -102,12 +108,13 @@ type blank struct {
 
 func newBlank() blank { return blank{&Lease{}, make([]Attempt, 0, 1)} }
 
-func (h *Hub) settleLease(l *Lease, o Outcome, room blank) (next *Lease, accepted bool) {
+// settleLease settles a lease, with the next one's room, and hands out so many events itself.
+func (h *Hub) settleLease(l *Lease, o Outcome, room blank, events int) (next *Lease, accepted bool) {
 	if h.journal != nil {
 		o.store(l)
 	}
 	h.mu.Lock()
-	defer h.unlock()
+	defer h.release(events)
 	t, s, now := l.task, l.spoke, h.clock.now()
 	if o.kind == OutcomePending {
 		o.kind = OutcomeReleased

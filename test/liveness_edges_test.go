@@ -418,6 +418,38 @@ func TestLivenessIsSureBeforeQuarantine(t *testing.T) {
 	})
 }
 
+// Who is told of a hang and blocks, or calls back, holds up neither the looks nor the end of the tree.
+func TestLivenessGoesOnWhileACallbackBlocks(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		g := newGate(t)
+		events := silences()
+		life := actors.Lifecycle{Shutdown: time.Second, Liveness: &actors.Liveness{OnHung: actors.HungFail, Max: 10 * time.Second}}
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+			actors.Agent("w", job, func(ctx context.Context, n int) (int, error) { <-ctx.Done(); return n, ctx.Err() }).With(life),
+			plain("a", hooks{}).With(life),
+		}}, actors.WithSubscription(events), actors.WithHub(routing.Options{OnEvent: func(e routing.Event) {
+			if e.Outcome == routing.OutcomeHung {
+				g.wait()
+			}
+		}}))
+		h, err := job.Submit(t.Context(), tree, 1)
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		send(tree, "root/a", do(func(actor.Context) { g.wait() }))
+		time.Sleep(6 * time.Second)
+		require.True(t, h.Cancel(nil))
+		time.Sleep(time.Minute)
+		requireRunning(t, tree, "root/w", 2)
+		requireRunning(t, tree, "root/a", 2)
+		require.Equal(t, 2, count(kindsOf(pending(events)), actors.Hung))
+		var left *actors.AbandonedError
+		require.ErrorAs(t, tree.Stop(within(t, time.Minute)), &left)
+		require.Len(t, left.Left, 1, "the actor's")
+		g.open()
+		time.Sleep(time.Second)
+	})
+}
+
 // What a handler returns of its own accord counts, also when its agent is about to end; what it returns because of that doesn't.
 func TestAnErrorOfAHandlerCountsWhileItsAgentStops(t *testing.T) {
 	tests := map[string]struct {

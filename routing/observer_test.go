@@ -1,0 +1,64 @@
+package routing_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/mistersmith/mistersmith/routing"
+)
+
+func TestTheLastChanceIsTheAttemptBeforeQuarantine(t *testing.T) {
+	inWorld(t, routing.Options{QuarantineAfter: 3}, func(w *world) {
+		handle := w.submit(1)
+		attempt := 0
+		settles := func(o routing.Outcome, last bool) {
+			t.Helper()
+			attempt++
+			s := w.join(fmt.Sprint("s", attempt), 1, 1)
+			w.pass(time.Minute) // its backoff
+			assert.Equal(t, last, s.only().LastChance(), "attempt %d", attempt)
+			s.settleOnly(o)
+			s.Leave(errBroken)
+		}
+		settles(routing.Crashed(errBroken, nil), false)
+		settles(routing.Error(errBroken), false)
+		settles(routing.Hung(errBroken), false)
+		settles(routing.Released(errBroken), true)
+		settles(routing.Error(errBroken), true)
+		settles(routing.Hung(errBroken), true)
+		assert.Equal(t, routing.StateQuarantined, handle.Status())
+		require.NoError(t, w.hub.Requeue(handle.ID()))
+		settles(routing.Done(2), false)
+	})
+}
+
+// Who watches over handlers isn't held up by a callback that blocks.
+func TestAHungHandlerIsSettledWithoutCallbacks(t *testing.T) {
+	release := make(chan struct{})
+	inWorld(t, routing.Options{QuarantineAfter: 1, OnEvent: func(e routing.Event) {
+		if e.Outcome == routing.OutcomeHung {
+			<-release
+		}
+	}}, func(w *world) {
+		release = make(chan struct{})
+		s := w.join("a", 1, 1)
+		handle := w.submit(1)
+		began := time.Now()
+		s.only().SettleHung(errBroken)
+		assert.Zero(t, time.Since(began))
+		synctest.Wait()
+		_, err := await(t, handle)
+		assert.ErrorIs(t, err, routing.ErrQuarantined)
+		assert.ErrorIs(t, err, errBroken)
+		close(release)
+		synctest.Wait()
+		next, accepted := s.only().Settle(routing.Done(2))
+		assert.Nil(t, next)
+		assert.False(t, accepted, "it came too late")
+	})
+}
