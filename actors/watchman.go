@@ -20,11 +20,11 @@ type watchman struct {
 	timer   *time.Timer
 	running bool // a look is to come
 	closed  bool
+	last    time.Time // look
 
 	looking sync.Mutex // held by a look; guards what follows
 	watched map[worker]*silence
 	paces   map[string]*detector.Pace // by kind of work
-	last    time.Time
 }
 
 // worker is something that works and may hang: an incarnation of an actor, a job of an agent, a stream. Its methods are called in a look.
