@@ -21,8 +21,6 @@ var (
 	summarizeType = routing.NewType[audit.Doc, audit.Summary](task.TypeSummarize)
 	metricsType   = routing.NewType[string, audit.Metrics](task.TypeMetrics) // in: the path of the file
 	reviewType    = routing.NewType[reviewInput, audit.Review](task.TypeReview)
-	poisonType    = routing.NewType[string, string](task.TypePoison)
-	outageType    = routing.NewType[string, task.DrillResult](task.TypeBreaker)
 )
 
 // reviewInput is what a review starts from: the two tasks before it.
@@ -33,13 +31,10 @@ type reviewInput struct {
 
 // Names of nodes that others ask.
 const (
-	rootID        = "root"
-	indexPath     = "root/code/index"
-	glossaryPath  = "root/review/glossary"
-	poisonPath    = "root/drills/poison"
-	outagePath    = "root/drills/outage"
-	modelBreaker  = "llm"
-	outageBreaker = "drill-llm"
+	rootID       = "root"
+	indexPath    = "root/code/index"
+	glossaryPath = "root/review/glossary"
+	modelBreaker = "llm"
 )
 
 // crew is what the agents share: the plan of what goes wrong, and the model they ask.
@@ -47,6 +42,8 @@ type crew struct {
 	plan  chaos.Plan
 	model line // summaries
 	drill line // the outage drill: always the embedded server
+	seen  *sightings
+	over  *once // given when nothing is left to do but to stop
 	sent  *sentLog
 	tell  *telemetry.Telemetry
 	calls atomic.Int64 // requests sent
@@ -145,17 +142,4 @@ func (c *crew) review(ctx context.Context, in reviewInput) (audit.Review, error)
 		return audit.Review{}, err
 	}
 	return audit.Assess(in.Summary, in.Metrics, terms), nil
-}
-
-// poison crashes every agent that touches it.
-func (c *crew) poison(ctx context.Context, _ string) (string, error) {
-	info := c.mayPanic(ctx)
-	return "", routing.Permanent(fmt.Errorf("%s was to crash its agent and did not", info.ID))
-}
-
-// outage is one call of a burst to a model that is down at first.
-func (c *crew) outage(ctx context.Context, id string) (task.DrillResult, error) {
-	info, _ := routing.FromContext(ctx)
-	answer, err := c.ask(ctx, &c.drill, info, task.DrillPrompt(id))
-	return task.DrillResult{Answer: answer}, err
 }

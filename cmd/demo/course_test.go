@@ -68,8 +68,8 @@ func TestReportIsWrittenInBothForms(t *testing.T) {
 	require.Contains(t, stdout, filepath.Join(out, htmlFile))
 	page, err := os.ReadFile(filepath.Join(out, htmlFile))
 	require.NoError(t, err)
-	require.Equal(t, 6, strings.Count(string(page), `class="mark-failed"`)-strings.Count(string(page), `<rect class="mark-failed"`), "two poison tasks crash three agents each")
-	require.Contains(t, string(page), "drills/outage/drill-llm open from ")
+	require.LessOrEqual(t, 6, strings.Count(string(page), `class="mark-failed"`)-strings.Count(string(page), `<rect class="mark-failed"`), "two poison tasks crash three agents each, and other drills crash some")
+	require.Contains(t, string(page), "drills/breaker/drill-llm open from ")
 	_, err = os.Stat(filepath.Join(out, reportFile))
 	require.NoError(t, err)
 }

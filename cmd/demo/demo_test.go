@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,9 +68,14 @@ func TestRunOnOneFile(t *testing.T) {
 	require.Equal(t, summary.ExitOK, code, stderr)
 	s := summaryOf(t, stdout)
 	require.Equal(t, summary.VerdictOK, s.Verdict)
-	require.Equal(t, []string{"drill:poison-1", "drill:poison-2"}, s.Planted.Poison)
+	require.Equal(t, []string{"drill:poison-1", "drill:poison-2"}, s.Planted["poison"])
 	require.Equal(t, 2, s.Tasks.Quarantined)
-	require.Equal(t, s.Tasks.Accepted, s.Tasks.Done+s.Tasks.Quarantined)
+	require.Equal(t, s.Tasks.Accepted, s.Tasks.Done+s.Tasks.Quarantined+s.Tasks.Cancelled+s.Tasks.Expired)
+	require.Len(t, s.Drills, 19)
+	for mechanism, d := range s.Drills {
+		require.Positive(t, d.Planned, mechanism)
+		require.GreaterOrEqual(t, d.Seen, d.Planned, mechanism)
+	}
 	require.GreaterOrEqual(t, s.Restarts, 6, "each poison task crashes three agents")
 	require.Positive(t, s.Breaker.Opened)
 	require.Positive(t, s.Breaker.Rejected)
@@ -80,6 +87,28 @@ func TestRunOnOneFile(t *testing.T) {
 	require.Equal(t, summary.ExitOK, code, stdout+stderr)
 }
 
+// Whatever the seed, every level ends well, and its books are right.
+func TestEveryLevelWithSomeSeeds(t *testing.T) {
+	seeds := 2
+	if soak, err := strconv.Atoi(os.Getenv("MISTERSMITH_SOAK")); err == nil && soak > 0 {
+		seeds *= soak
+	}
+	for _, level := range []string{"off", "mild", "wild"} {
+		for seed := range seeds {
+			t.Run(fmt.Sprintf("%s seed %d", level, seed+2), func(t *testing.T) {
+				out := t.TempDir()
+				code, stdout, stderr := demo("--input", "goroot:encoding/json", "--chaos", level, "--seed", fmt.Sprint(seed+2), "--out", out, "--json")
+				require.Equal(t, summary.ExitOK, code, stdout+stderr)
+				for mechanism, d := range summaryOf(t, stdout).Drills {
+					require.GreaterOrEqual(t, d.Seen, d.Planned, mechanism)
+				}
+				code, stdout, stderr = demo("verify", out)
+				require.Equal(t, summary.ExitOK, code, stdout+stderr)
+			})
+		}
+	}
+}
+
 func TestNothingGoesWrongWithoutChaos(t *testing.T) {
 	code, stdout, stderr := demo("--input", "goroot:encoding/json", "--chaos", "off", "--out", t.TempDir(), "--json")
 	require.Equal(t, summary.ExitOK, code, stderr)
@@ -87,14 +116,15 @@ func TestNothingGoesWrongWithoutChaos(t *testing.T) {
 	require.Equal(t, s.Tasks.Accepted, s.Tasks.Done)
 	require.Equal(t, s.Tasks.Accepted, s.Attempts)
 	require.Zero(t, s.Restarts+s.Breaker.Opened+s.Tasks.Quarantined)
-	require.Equal(t, []string{}, s.Planted.Poison)
+	require.Empty(t, s.Planted)
+	require.Empty(t, s.Drills)
 }
 
 // The same seed on the same input gives the same books and the same report, however the scheduler plays and however many agents there are.
 func TestTwoRunsGiveTheSameResults(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	for dir, workers := range map[string]string{first: "4", second: "7"} {
-		code, _, stderr := demo("--input", "goroot:encoding/json", "--seed", "11", "--workers", workers, "--out", dir)
+		code, _, stderr := demo("--input", "goroot:encoding/json", "--seed", "11", "--chaos", "wild", "--workers", workers, "--out", dir)
 		require.Equal(t, summary.ExitOK, code, stderr)
 	}
 	for _, name := range []string{books.ResultsFile, books.RunFile, reportFile} {

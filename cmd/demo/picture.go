@@ -43,7 +43,8 @@ func printTree(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
-	picture, err := actors.Describe(newTree(&crew{plan: plan}, in, cfg.workers, countPlanned(plan, in)))
+	crew := &crew{plan: plan}
+	picture, err := actors.Describe(newTree(crew, in, cfg.workers, countPlanned(plan, in), newDrills(plan.Drills(), crew)))
 	if err != nil {
 		return exitError{err, 1}
 	}

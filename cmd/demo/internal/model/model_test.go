@@ -197,7 +197,7 @@ func TestFaultsDoNotDependOnTheOrderOfRequests(t *testing.T) {
 func TestTheFirstCallsOfABreakerDrillFail(t *testing.T) {
 	s, c := listen(t, Config{DrillFailures: 3})
 	for n := range 6 {
-		_, err := c.Chat(t.Context(), Question{Task: task.BreakerID(n + 1), Attempt: 1, Prompt: prompt}, nil)
+		_, err := c.Chat(t.Context(), Question{Task: task.Breaker.ID(n + 1), Attempt: 1, Prompt: prompt}, nil)
 		assert.Equal(t, n < 3, err != nil, "call %d", n)
 	}
 	_, err := c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 1, Prompt: prompt}, nil)

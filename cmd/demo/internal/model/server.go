@@ -219,7 +219,7 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 
 // outcome decides what becomes of a request and enters it in the books. An overload has a number.
 func (s *Server) outcome(q Question) (outcome Outcome, notice int) {
-	if kind, _ := task.TypeOf(q.Task); kind == task.TypeBreaker {
+	if d, _, _ := task.DrillOf(q.Task); d == task.Breaker {
 		return s.books.drill(q, task.DrillKey(q.Task), s.config.DrillFailures), 0
 	}
 	return s.books.strike(q, s.config.Faults, s.config.retryAfter())
