@@ -72,7 +72,7 @@ func TestKilledAndResumed(t *testing.T) {
 				if len(told) == 0 { // from then on the store knows what it is about
 					args = append(args, "--input", input, "--seed", seed, "--out", out)
 				}
-				after := time.Duration(float64(whole) * dice.Float64() * 0.6)
+				after := time.Duration(float64(whole) * dice.Float64() * 0.3)
 				if kills >= 8 {
 					after = time.Minute
 				}
