@@ -151,7 +151,7 @@ func (a *agent) join(code AgentCode) error {
 		ID:       routing.SpokeID{Path: a.in.node.path, Incarnation: a.in.number},
 		Types:    a.spec.Types,
 		Credits:  a.spec.Credits,
-		Circuits: a.in.node.spec().circuits,
+		Circuits: a.in.node.spec().rarely().circuits,
 		Deliver:  a.deliver,
 	})
 	if err != nil {

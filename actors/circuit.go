@@ -118,7 +118,7 @@ func (c *compiler) resolveGuards(t *Tree) {
 		})
 	}
 	for _, s := range agents {
-		s.circuits = nil
+		var circuits []string
 		for i, name := range s.agent.Guards {
 			if slices.Contains(s.agent.Guards[:i], name) {
 				c.fault(s.path, "Guards has %q twice", name)
@@ -134,10 +134,11 @@ func (c *compiler) resolveGuards(t *Tree) {
 			switch {
 			case path == "":
 				c.fault(s.path, "Guards: %q is no breaker: it must be the ID of one that hangs below a supervisor above the agent, or the path of any", name)
-			case !slices.Contains(s.circuits, path):
-				s.circuits = append(s.circuits, path)
+			case !slices.Contains(circuits, path):
+				circuits = append(circuits, path)
 			}
 		}
+		s.rare = &rareSpec{circuits: circuits}
 	}
 }
 

@@ -43,7 +43,7 @@ func (e *SpecError) Unwrap() []error {
 	return errs
 }
 
-// nodeSpec is a validated spec with all defaults filled in. Exactly one of the pointers is set.
+// nodeSpec is a validated spec with all defaults filled in. Exactly one of the pointers is set, but for rare.
 type nodeSpec struct {
 	id, path string
 	kind     Kind
@@ -52,12 +52,25 @@ type nodeSpec struct {
 	supervisor *supervisorSpec
 	agent      *AgentSpec
 	actor      *ActorSpec
-	breaker    *Breaker
-	external   *External
 
+	version uint64    // of two specs for one node, the higher was given later; 0 before any Reconfigure
+	rare    *rareSpec // nil for most; isn't changed once the spec is compiled
+}
+
+// rareSpec is what few specs have, apart because there may be many of the others.
+type rareSpec struct {
+	breaker  *Breaker
+	external *External
 	args     []any    // of an instance
-	version  uint64   // of two specs for one node, the higher was given later; 0 before any Reconfigure
 	circuits []string // of an agent: the paths of the breakers that it names
+}
+
+// rarely is what few specs have, or nothing.
+func (s *nodeSpec) rarely() rareSpec {
+	if s.rare == nil {
+		return rareSpec{}
+	}
+	return *s.rare
 }
 
 // date gives a spec, and all below it, a version.
@@ -109,10 +122,10 @@ func (s *nodeSpec) source() Child {
 		return *s.agent
 	case s.actor != nil:
 		return *s.actor
-	case s.external != nil:
-		return *s.external
+	case s.rarely().external != nil:
+		return *s.rare.external
 	default:
-		return *s.breaker
+		return *s.rare.breaker
 	}
 }
 
@@ -341,7 +354,7 @@ func (s AgentSpec) compile(c *compiler, parent string) {
 }
 
 func (b Breaker) compile(c *compiler, parent string) {
-	spec := c.add(&nodeSpec{id: b.ID, kind: KindBreaker, life: b.Lifecycle, breaker: &b}, parent)
+	spec := c.add(&nodeSpec{id: b.ID, kind: KindBreaker, life: b.Lifecycle, rare: &rareSpec{breaker: &b}}, parent)
 	if err := b.Config.Validate(); err != nil {
 		c.fault(spec.path, "Config: %v", err)
 	}
@@ -351,7 +364,7 @@ func (b Breaker) compile(c *compiler, parent string) {
 }
 
 func (e External) compile(c *compiler, parent string) {
-	spec := c.add(&nodeSpec{id: e.ID, kind: KindBreaker, life: e.Lifecycle, external: &e}, parent)
+	spec := c.add(&nodeSpec{id: e.ID, kind: KindBreaker, life: e.Lifecycle, rare: &rareSpec{external: &e}}, parent)
 	if err := e.Config.Validate(); err != nil {
 		c.fault(spec.path, "Config: %v", err)
 	}

@@ -121,14 +121,15 @@ type guard struct {
 }
 
 func (t *Tree) newGuard(n *node, spec *nodeSpec) *guard {
-	if spec.external == nil {
-		b, err := breaker.New(t.watched(n, spec.breaker.Config))
+	rare := spec.rarely()
+	if rare.external == nil {
+		b, err := breaker.New(t.watched(n, rare.breaker.Config))
 		if err != nil {
 			panic(err) // the spec was validated
 		}
 		return &guard{Runner: breaker.NewRunner(b)}
 	}
-	c := spec.external.Config
+	c := rare.external.Config
 	if c.Name == "" {
 		c.Name = n.path
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/mistersmith/mistersmith/detector"
 	"github.com/mistersmith/mistersmith/internal/ring"
 )
 
@@ -53,18 +54,18 @@ type incarnation struct {
 
 	batch *ring.Batch[any] // of messages it has taken out of the queue; nil until there was one. See ref
 
-	// ---- the run's own
-	errand    *sequence // a supervisor's, to be carried out when there is nothing else to do
-	overtaken uint8     // control messages that the errand has let go before
-	halted    bool      // protoactor was told to stop
-	forced    bool      // a stop that a hook cut short was pushed on
-	gotLast   bool      // protoactor's last message, Stopped: it has taken the process out of its registry
-	life      stamp     // of user code's messages
+	deadline  int32       // place in the tree's deadlines, from 1 on; theirs
+	fencedOff atomic.Bool // written with the lock held
 
-	deadline int32 // place in the tree's deadlines, from 1 on; theirs
+	// ---- the run's own
+	errand    *sequence      // a supervisor's, to be carried out when there is nothing else to do
+	overtaken uint8          // control messages that the errand has let go before
+	halted    bool           // protoactor was told to stop
+	forced    bool           // a stop that a hook cut short was pushed on
+	gotLast   bool           // protoactor's last message, Stopped: it has taken the process out of its registry
+	life      detector.Stamp // of user code's messages
 
 	// ---- guarded by node.ref.mu
-	fencedOff atomic.Bool // may be read without the lock
 	phase     phase
 	scheduled bool // somebody runs it, or is about to
 	lent      bool // that is the sequence that starts it

@@ -34,7 +34,9 @@ func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ..
 		return nil, err
 	}
 	spec := c.out[0]
-	spec.args = args
+	if len(args) > 0 {
+		spec.rare = &rareSpec{args: args, circuits: spec.rarely().circuits}
+	}
 	a, err := t.ask(ctx, n, supervise.Call{Op: supervise.OpStart, ID: id, Spec: spec.machine()})
 	return t.started(spec.path, a, err)
 }
@@ -43,7 +45,7 @@ func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ..
 // Receive was given.
 func Args(ctx actor.Context) []any {
 	if c, ok := ctx.(*nodeContext); ok {
-		return c.in.node.spec().args
+		return c.in.node.spec().rarely().args
 	}
 	return nil
 }
@@ -51,7 +53,7 @@ func Args(ctx actor.Context) []any {
 // ArgsFromContext returns the arguments that the instance was started with, to the code of an agent: to a temporary one only while it starts.
 func ArgsFromContext(ctx context.Context) []any {
 	if n, ok := ctx.Value(nodeKey{}).(*node); ok {
-		return n.spec().args
+		return n.spec().rarely().args
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mistersmith/mistersmith/detector"
 	"github.com/mistersmith/mistersmith/routing"
 )
 
@@ -15,7 +16,7 @@ type job struct {
 	stray stray
 	runs  func()               // job.run, bound once
 	loses func(*routing.Lease) // job.beginPatience
-	life  stamp
+	life  detector.Stamp
 	saves saves
 
 	mu       sync.Mutex     // guards the rest

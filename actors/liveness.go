@@ -59,20 +59,26 @@ type Liveness struct {
 
 // withDefaults fills in what is zero for a kind of node.
 func (l Liveness) withDefaults(k Kind) Liveness {
+	defaults := Liveness{OnHung: HungReport, Phi: DefaultHungPhi, Min: DefaultMinSilence, Max: DefaultMaxSilence}
+	if k == KindAgent {
+		defaults.OnHung = HungFail
+	}
+	return l.or(defaults)
+}
+
+// or fills in what is zero. Of Min and Max, the one that is given moves the other if need be.
+func (l Liveness) or(defaults Liveness) Liveness {
 	if l.OnHung == HungDefault {
-		l.OnHung = HungReport
-		if k == KindAgent {
-			l.OnHung = HungFail
-		}
+		l.OnHung = defaults.OnHung
 	}
 	if l.Phi == 0 {
-		l.Phi = DefaultHungPhi
+		l.Phi = defaults.Phi
 	}
 	if l.Max == 0 {
-		l.Max = max(DefaultMaxSilence, l.Min)
+		l.Max = max(defaults.Max, l.Min)
 	}
 	if l.Min == 0 {
-		l.Min = min(DefaultMinSilence, l.Max)
+		l.Min = min(defaults.Min, l.Max)
 	}
 	return l
 }

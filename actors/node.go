@@ -126,7 +126,9 @@ func (n *node) forgetStart() {
 		return
 	}
 	bare := *spec
-	bare.args = nil
+	if len(spec.rarely().args) > 0 {
+		bare.rare = &rareSpec{circuits: spec.rare.circuits}
+	}
 	switch {
 	case spec.actor != nil:
 		a := *spec.actor
@@ -272,7 +274,7 @@ func (n *node) offspring() []*node {
 	}
 	n.ref.mu.Lock()
 	defer n.ref.mu.Unlock()
-	return slices.SortedFunc(maps.Values(n.children), func(a, b *node) int { return cmp.Compare(a.place, b.place) })
+	return slices.SortedFunc(maps.Values(n.children), inStartOrder)
 }
 
 // install makes the children of the specs the static ones of a supervisor, in this order and before all others. Those that are there, or were under an
@@ -356,12 +358,21 @@ func (n *node) reorder(static []*node) {
 
 // dropDynamic forgets the children that aren't in the supervisor's spec: they live as long as its incarnation.
 func (n *node) dropDynamic() {
-	for _, child := range n.offspring() {
+	n.ref.mu.Lock()
+	var dynamic []*node
+	for _, child := range n.children {
 		if !child.isStatic.Load() {
-			n.disown(child)
+			dynamic = append(dynamic, child)
 		}
 	}
+	slices.SortFunc(dynamic, inStartOrder)
+	n.ref.mu.Unlock()
+	for _, child := range dynamic {
+		n.disown(child)
+	}
 }
+
+func inStartOrder(a, b *node) int { return cmp.Compare(a.place, b.place) }
 
 // rest notes that nobody is about to start the node again, nor anything below it.
 func (n *node) rest() {

@@ -150,6 +150,7 @@ func (q *sequence) done() *incarnation {
 	q.abortMu.Lock()
 	q.isOver = true
 	q.abortMu.Unlock()
+	q.watch.sequence.CompareAndSwap(q, nil) // it is large
 	q.report.event = supervise.Done{Sequence: q.id, Results: q.results}
 	supervisor := q.owner.postClaimed(&q.report)
 	q.owner.node.tree.sequences.end()

@@ -37,7 +37,7 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 		s.chunks.Store(0)
 		defer s.over.Store(true)
 		s.last.Store(int64(time.Since(s.began)))
-		s.life.sign(n.tree.watchman, s)
+		n.tree.watchman.sign(&s.life, s)
 		return fn(ctx, s.beat)
 	})
 }
@@ -49,7 +49,7 @@ type stream struct {
 	cancel context.CancelCauseFunc
 	began  time.Time
 
-	life   stamp
+	life   detector.Stamp
 	chunks atomic.Int64
 	last   atomic.Int64 // sign of life, in nanoseconds since it began
 	over   atomic.Bool
@@ -66,7 +66,7 @@ func (s *stream) beat() {
 	if s.ctx.Err() == nil {
 		s.pace(s.chunks.Add(1) - 1).Observe(time.Duration(now - before))
 	}
-	s.life.sign(s.node.tree.watchman, s)
+	s.node.tree.watchman.sign(&s.life, s)
 }
 
 // pace is that of the next piece, after so many.
@@ -82,26 +82,12 @@ func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.E
 func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
 
 func (s *stream) liveness() Liveness {
-	var l Liveness
-	switch spec := s.node.spec(); {
-	case spec.external != nil:
-		l = spec.external.Stream
-	default:
-		l = spec.breaker.Stream
+	defaults := Liveness{OnHung: HungFail, Phi: DefaultStreamPhi, Min: DefaultStreamMin, Max: DefaultStreamMax}
+	spec := s.node.spec().rarely()
+	if spec.external != nil {
+		return spec.external.Stream.or(defaults)
 	}
-	if l.OnHung == HungDefault {
-		l.OnHung = HungFail
-	}
-	if l.Phi == 0 {
-		l.Phi = DefaultStreamPhi
-	}
-	if l.Max == 0 {
-		l.Max = max(DefaultStreamMax, l.Min)
-	}
-	if l.Min == 0 {
-		l.Min = min(DefaultStreamMin, l.Max)
-	}
-	return l
+	return spec.breaker.Stream.or(defaults)
 }
 
 func (s *stream) suspected(*HungError) {}

@@ -228,7 +228,7 @@ func (t *Tree) plant(spec *nodeSpec, parent *node) *node {
 	n.address.Address, n.address.Id = t.system.ProcessRegistry.Address, n.path
 	n.specs.Store(spec)
 	n.incarnations = t.lingers(n.path)
-	n.ref = ref{node: n, capacity: spec.life.Queue, overflow: spec.life.Overflow}
+	n.ref.node, n.ref.capacity, n.ref.overflow = n, spec.life.Queue, spec.life.Overflow
 	if n.kind == KindBreaker {
 		n.guard = t.newGuard(n, spec)
 	}

@@ -17,7 +17,7 @@ var (
 func (in *incarnation) sign() {
 	switch in.node.kind {
 	case KindActor, KindHub, KindBreaker:
-		in.life.sign(in.node.tree.watchman, in)
+		in.node.tree.watchman.sign(&in.life, in)
 	}
 }
 
@@ -47,11 +47,7 @@ func (in *incarnation) hangs(reason *HungError, fails bool) {
 	if !fails {
 		return
 	}
-	in.node.ref.mu.Lock()
-	if in.phase == up {
-		in.cause = seq
-	}
-	in.node.ref.mu.Unlock()
+	in.blame(seq)
 	in.fence(outcome{Crash, reason}, false)
 }
 
@@ -70,7 +66,7 @@ func (in *incarnation) silent(k EventKind, reason *HungError) uint64 {
 // ---- an agent's job
 
 // Progressed implements routing.Observer.
-func (j *job) Progressed() { j.life.sign(j.agent.in.node.tree.watchman, j) }
+func (j *job) Progressed() { j.agent.in.node.tree.watchman.sign(&j.life, j) }
 
 // Waits implements routing.Observer.
 func (j *job) Waits(waiting bool) {
@@ -124,11 +120,7 @@ func (j *job) hangs(reason *HungError, fails bool) {
 	if !fails {
 		return
 	}
-	in.node.ref.mu.Lock()
-	if in.phase == up {
-		in.cause = seq
-	}
-	in.node.ref.mu.Unlock()
+	in.blame(seq)
 	j.agent.cancel(reason)
 	l.Settle(routing.Hung(reason))
 	in.fail(reason)

@@ -13,7 +13,7 @@ import (
 // its notice and hasn't since has made no progress.
 type watchman struct {
 	every time.Duration
-	looks atomic.Uint64 // how often it has looked, plus one: changes with each look
+	clock atomic.Int64 // in nanoseconds, without what the process stood still; changes with each look, and only then
 
 	mu      sync.Mutex // guards what follows
 	fresh   []worker   // came to notice since the last look
@@ -24,7 +24,6 @@ type watchman struct {
 	// ---- the look's own
 	watched map[worker]*silence
 	paces   map[string]*detector.Pace // by kind of work
-	clock   time.Duration             // without what the process stood still
 	last    time.Time
 }
 
@@ -46,7 +45,7 @@ type silence struct {
 	since  time.Duration // its last sign of life, by the watchman's clock
 	at     time.Time     // and by the wall's
 	level  suspicion
-	seenAt uint64         // the last look before which it came to notice
+	seen   bool           // it has come to notice since the last look
 	pace   *detector.Pace // of what it has been doing since
 	learns bool           // the pace hears of it from the watchman
 }
@@ -60,17 +59,15 @@ const (
 
 func newWatchman(every time.Duration) *watchman {
 	w := &watchman{every: every, watched: make(map[worker]*silence), paces: make(map[string]*detector.Pace)}
-	w.looks.Store(1)
+	w.clock.Store(1) // a stamp begins at 0
 	return w
 }
 
-// stamp is a worker's last sign of life: the look that it came before.
-type stamp struct{ look atomic.Uint64 }
+func (w *watchman) now() time.Duration { return time.Duration(w.clock.Load()) }
 
-// sign is what a worker does at each sign of life.
-func (s *stamp) sign(w *watchman, of worker) {
-	if look := w.looks.Load(); s.look.Load() != look {
-		s.look.Store(look)
+// sign is what a worker does at each sign of life. The stamp is the worker's own.
+func (w *watchman) sign(s *detector.Stamp, of worker) {
+	if s.Touch(w.now()) {
 		w.notice(of)
 	}
 }
@@ -109,21 +106,21 @@ func (w *watchman) close() {
 // look judges everything that is busy. It runs on a timer's goroutine, one at a time.
 func (w *watchman) look() {
 	w.mu.Lock()
-	look := w.looks.Add(1) // before the rest: what gets on from here on comes to the next look's notice
+	now := time.Now()
+	w.clock.Add(int64(max(1, min(now.Sub(w.last), 2*w.every)))) // before the rest: what gets on from here on comes to the next look's notice
+	w.last = now
 	fresh := w.fresh
 	w.fresh = nil
-	now := time.Now()
-	w.clock += min(now.Sub(w.last), 2*w.every)
-	w.last = now
 	w.mu.Unlock()
 
 	for _, of := range fresh {
-		w.progressed(of, look, now)
+		w.progressed(of, now)
 	}
 	for of, entry := range w.watched {
-		if entry.seenAt != look {
+		if !entry.seen {
 			w.judge(of, entry, now)
 		}
+		entry.seen = false
 	}
 
 	w.mu.Lock()
@@ -139,16 +136,16 @@ func (w *watchman) look() {
 }
 
 // progressed notes a sign of life.
-func (w *watchman) progressed(of worker, look uint64, now time.Time) {
+func (w *watchman) progressed(of worker, now time.Time) {
 	entry := w.watched[of]
 	if entry == nil {
 		entry = &silence{}
 		w.watched[of] = entry
-	} else if entry.seenAt != look {
+	} else if !entry.seen {
 		w.learn(entry)
 		w.relieve(of, entry)
 	}
-	entry.since, entry.at, entry.seenAt = w.clock, now, look
+	entry.since, entry.at, entry.seen = w.now(), now, true
 	entry.pace, entry.learns = w.pace(of)
 }
 
@@ -163,14 +160,14 @@ func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 		return
 	case !judged:
 		w.relieve(of, entry)
-		entry.since, entry.at = w.clock, now
+		entry.since, entry.at = w.now(), now
 		return
 	}
 	terms := of.liveness()
 	if terms.OnHung == HungIgnore || entry.level == hung {
 		return
 	}
-	length := max(w.clock-entry.since, now.Sub(entry.at)/slowest)
+	length := max(w.now()-entry.since, now.Sub(entry.at)/slowest)
 	level, phi := terms.judge(length, entry.pace)
 	reason := &HungError{Silence: length, Last: entry.at, Phi: phi, Max: length >= terms.Max}
 	switch {
@@ -197,7 +194,7 @@ func (w *watchman) relieve(of worker, entry *silence) {
 // learn notes how long it took until there was a sign of life again. What took less than a look is taken for half of one.
 func (w *watchman) learn(entry *silence) {
 	if entry.learns {
-		entry.pace.Observe(max(w.clock-entry.since, w.every/2))
+		entry.pace.Observe(max(w.now()-entry.since, w.every/2))
 	}
 }
 

@@ -27,9 +27,9 @@ func TestWatchmanLooksOnlyWhileSomethingIsBusy(t *testing.T) {
 			_, err = echo.Do(t.Context(), tree, 1)
 			require.NoError(t, err)
 			tree.ActorSystem().Root.Send(tree.PID("root/a"), "hello")
-			before := tree.watchman.looks.Load()
+			before := tree.watchman.now()
 			time.Sleep(24 * time.Hour)
-			require.LessOrEqual(t, tree.watchman.looks.Load()-before, uint64(3))
+			require.LessOrEqual(t, tree.watchman.now()-before, 3*DefaultLivenessLook)
 			synctest.Wait()
 			require.Empty(t, tree.watchman.watched)
 		}
@@ -39,7 +39,7 @@ func TestWatchmanLooksOnlyWhileSomethingIsBusy(t *testing.T) {
 
 // fakeWorker is busy until it is told to rest.
 type fakeWorker struct {
-	life stamp
+	life detector.Stamp
 	busy atomic.Bool
 	told []suspicion
 	last *HungError
@@ -63,7 +63,7 @@ func TestWatchmanDoesNotCountThatTheProcessStoodStill(t *testing.T) {
 		defer w.close()
 		f := &fakeWorker{}
 		f.busy.Store(true)
-		f.life.sign(w, f)
+		w.sign(&f.life, f)
 		time.Sleep(150 * time.Millisecond) // it has been seen
 		stall := func(d time.Duration) {   // the next look comes late
 			synctest.Wait()
@@ -81,7 +81,7 @@ func TestWatchmanDoesNotCountThatTheProcessStoodStill(t *testing.T) {
 		require.Equal(t, []suspicion{suspected, hung}, f.told)
 		require.GreaterOrEqual(t, f.last.Silence, 10*time.Second)
 		require.Less(t, f.last.Silence, 15*time.Second)
-		f.life.sign(w, f)
+		w.sign(&f.life, f)
 		time.Sleep(150 * time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, []suspicion{suspected, hung, alive}, f.told)
@@ -117,6 +117,6 @@ func BenchmarkSign(b *testing.B) {
 	f := &fakeWorker{}
 	b.ReportAllocs()
 	for b.Loop() {
-		f.life.sign(w, f)
+		w.sign(&f.life, f)
 	}
 }

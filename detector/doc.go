@@ -23,7 +23,7 @@
 //     [Accrual] remembers a window of intervals, as Akka's and Pekko's does, and agrees with theirs. [Deadline] is a fixed limit.
 //   - [Clock], the clock to judge by: it leaves out what the process itself has missed.
 //   - [Registry] watches many things, and tells a subscriber what is suspected, has failed, or has recovered. [Sweeper] drives it.
-//   - [Progress] and [Stamp] judge what may be silent because it has nothing to do.
+//   - [Pace] and [Stamp] are for what beats only while it works: how suspicious a silence is, given how long such work usually takes.
 //
 // A registry that watches the streams of a model's answers:
 //

@@ -55,17 +55,17 @@ func ExampleRegistry() {
 	// 1m32s: node-1 recovered after 27s under suspicion
 }
 
-func ExampleProgress() {
-	worker := detector.Progress{Busy: true, Last: 10 * time.Second, Limit: 2 * time.Second}
-	for _, now := range []time.Duration{10500 * time.Millisecond, 11 * time.Second, 12 * time.Second} {
-		verdict, silent := worker.Judge(now)
-		fmt.Println(verdict, silent)
+// How long work of one kind usually takes is learned; what that makes of a silence is its phi.
+func ExamplePace() {
+	var pace detector.Pace
+	for i := range 100 {
+		pace.Observe(time.Second + time.Duration(i%5)*100*time.Millisecond)
 	}
-	worker.Busy = false // nothing to do: silence means nothing
-	fmt.Println(worker.Judge(24 * time.Hour))
+	for _, silence := range []time.Duration{2 * time.Second, 10 * time.Second, time.Minute} {
+		fmt.Printf("%v: phi %.1f\n", silence, pace.Phi(silence))
+	}
 	// Output:
-	// healthy 500ms
-	// suspected 1s
-	// failed 2s
-	// healthy 0s
+	// 2s: phi 0.8
+	// 10s: phi 4.9
+	// 1m0s: phi 14.6
 }

@@ -9,11 +9,13 @@ import (
 // high rate and is looked at now and then. The zero Stamp is at 0. All methods may be called from any goroutine.
 type Stamp struct{ at atomic.Int64 }
 
-// Touch records progress now. Within a tick, only the first call writes.
-func (s *Stamp) Touch(now time.Duration) {
-	if s.at.Load() != int64(now) {
-		s.at.Store(int64(now))
+// Touch records progress now, and says whether it is the first of this tick. Only that one writes.
+func (s *Stamp) Touch(now time.Duration) (first bool) {
+	if s.at.Load() == int64(now) {
+		return false
 	}
+	s.at.Store(int64(now))
+	return true
 }
 
 // Last is the reading that was touched last.

@@ -72,7 +72,7 @@ func (h *Hub) spokesFor(typeName string) ([]SpokeID, error) {
 	switch {
 	case h.closed != nil:
 		return nil, h.closed
-	case l == nil:
+	case l == nil || l.unknown:
 		return nil, &UnknownTypeError{Type: typeName}
 	}
 	var ids []SpokeID
@@ -143,7 +143,7 @@ func (h *Hub) failPinned(s *Spoke, cause error, now int64) {
 		err = &causedError{err, cause}
 	}
 	for _, t := range tasks {
-		if !t.state.Settled() { // one may end others
+		if !t.state.Settled() && !t.over.Load() { // one may end others; or it is kept
 			h.settle(t, StateFailed, Outcome{err: err}, now)
 		}
 	}

@@ -54,7 +54,7 @@ func (h *Hub) taskRecord(t *task, w wall) (taskRecord, error) {
 	r := taskRecord{
 		ID: exact(t.id), Type: exact(t.lane.name), Key: exact(t.key), State: t.state.String(), Gone: t.saved.forgotten,
 		Submitted: w.unixOf(t.submitted), Deadline: w.unixOf(t.deadline), Settled: w.unixOf(t.saved.settled),
-		Priority: t.priority(), Subtask: t.level%2 == 1, Pinned: t.pin() != nil,
+		Priority: t.priority(), Subtask: t.level%2 == 1, Turn: t.saved.turn, Loose: t.loose,
 		MaxAttempts: int(t.maxAttempts), Attempt: int(t.attempt), Forgotten: int(t.forgotten),
 		Errors: int(t.errors), Strikes: int(t.strikes), Interrupted: int(t.saved.interrupted), Avoid: exact(t.avoid),
 		In: t.saved.in, Out: t.saved.out,
@@ -72,6 +72,9 @@ func (h *Hub) taskRecord(t *task, w wall) (taskRecord, error) {
 			r.Parent, r.Depth, r.Child = exact(k.parentID), k.depth, k.parent != nil
 		}
 		r.Inputs = t.inputRecords()
+		if e.pin != nil {
+			r.Pin, r.PinIncarnation = exact(e.pin.spoke.id.Path), e.pin.spoke.id.Incarnation
+		}
 	}
 	if t.state.Settled() && t.err != nil {
 		return r, t.err.Err

@@ -28,7 +28,6 @@ type witness struct {
 	accepted map[string]int
 	settled  map[string]told
 	attempts map[[2]any]int // of a task and an attempt: when its handler began
-	saved    []told         // snapshots
 }
 
 type told struct {

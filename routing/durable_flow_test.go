@@ -199,6 +199,26 @@ func TestSubtasksAreFoundByTheNextAttemptInALaterLife(t *testing.T) {
 	)
 }
 
+// A subtask whose parent went into quarantine goes on without it, also when that is back in a later life.
+func TestASubtaskThatHasLostItsParentStaysWithoutOne(t *testing.T) {
+	lives(t, routing.Options{QuarantineAfter: 1},
+		func(w *world) {
+			w.declare()
+			s := w.join("a", 1, 1)
+			w.submit(1, routing.ID("parent"))
+			_, err := double.Submit(s.only().Context(context.Background()), w.hub, 1, routing.ID("child"))
+			require.NoError(t, err)
+			s.settleOnly(routing.Crashed(errBroken, nil))
+			require.NoError(t, w.hub.Requeue("parent"))
+		},
+		func(w *world) {
+			w.declare()
+			require.True(t, w.hub.Cancel("parent", errBroken))
+			assert.Equal(t, routing.StateWaiting, w.inspect("child").State)
+		},
+	)
+}
+
 // An input that a requeued task has once had is still there for it.
 func TestInputsOfAQuarantinedTaskAreKept(t *testing.T) {
 	lives(t, routing.Options{Results: -1, QuarantineAfter: 1},
@@ -215,6 +235,30 @@ func TestInputsOfAQuarantinedTaskAreKept(t *testing.T) {
 		func(w *world) {
 			w.declare()
 			require.NoError(t, w.hub.Requeue("t"))
+			s := w.join("a", 1, 1)
+			in, err := double.Input(s.only().Context(context.Background()))
+			require.NoError(t, err)
+			assert.Equal(t, 5, in)
+			s.settleOnly(routing.Done(1))
+			assert.Len(t, w.options.Store.(*memory).contents(), 1, "the books")
+		},
+	)
+}
+
+// A handle is never forgotten: a task that names one as its input brings its record back.
+func TestAnInputThatWasForgottenIsKeptForWhoNamesItsHandle(t *testing.T) {
+	lives(t, routing.Options{Results: -1},
+		func(w *world) {
+			w.declare()
+			s := w.join("a", 1, 1)
+			input := w.submit(1, routing.ID("input"))
+			s.settleOnly(routing.Done(5))
+			require.Len(t, w.options.Store.(*memory).contents(), 1)
+			s.Leave(nil)
+			w.submit(1, routing.ID("t"), routing.After(input))
+		},
+		func(w *world) {
+			w.declare()
 			s := w.join("a", 1, 1)
 			in, err := double.Input(s.only().Context(context.Background()))
 			require.NoError(t, err)
@@ -253,4 +297,96 @@ func TestUpdatesEndWhenTheEndIsRecorded(t *testing.T) {
 		assert.False(t, open, "the hub lets go of it")
 		w.stopDriver()
 	})
+}
+
+// A part of a broadcast runs on its spoke or nowhere, and no spoke outlives the process.
+func TestPartsOfABroadcastFailInALaterLife(t *testing.T) {
+	lives(t, routing.Options{},
+		func(w *world) {
+			w.declare()
+			s := w.join("a", 1, 1)
+			go func() { _, _ = double.Broadcast(context.Background(), w.hub, 1, routing.ID("b")) }()
+			synctest.Wait()
+			require.Equal(t, "b@a", s.only().ID())
+		},
+		func(w *world) {
+			w.declare()
+			assert.Equal(t, routing.StateFailed, w.inspect("b@a").State)
+			assert.ErrorIs(t, w.inspect("b@a").Err, routing.ErrSpokeGone)
+			assert.ErrorContains(t, w.inspect("b@a").Err, "a@1")
+			w.join("a", 1, 1).holdsNothing()
+			assert.True(t, w.hub.Counts().Balanced())
+		},
+	)
+}
+
+// Tasks of a key stay in their order, those that were requeued too.
+func TestKeysKeepTheirOrderThroughLives(t *testing.T) {
+	var hubs []func(w *world)
+	hubs = append(hubs, func(w *world) {
+		w.declare()
+		s := w.join("a", 1, 1)
+		for _, id := range []string{"first", "second", "third"} {
+			w.submit(1, routing.ID(id), routing.Key("k"))
+		}
+		s.settleOnly(routing.Crashed(errBroken, nil)) // first
+		s.Resume()
+		synctest.Wait()
+		require.Equal(t, "second", s.only().ID())
+		require.NoError(t, w.hub.Requeue("first")) // behind the others now
+	}, func(w *world) {
+		w.declare()
+		s := w.join("a", 1, 3)
+		for _, id := range []string{"second", "third", "first"} {
+			require.Equal(t, id, s.only().ID())
+			s.settleOnly(routing.Done(1))
+		}
+	})
+	records := map[string][]byte{}
+	synctest.Test(t, func(t *testing.T) {
+		for _, life := range hubs {
+			store := holding(records)
+			w := newWorldOf(t, quietSystem(), routing.Options{Store: store, QuarantineAfter: 1, Balancer: routing.ConsistentHash()})
+			life(w)
+			synctest.Wait()
+			store.kill()
+			records = store.contents()
+			w.stopDriver()
+		}
+	})
+}
+
+// The part of a broadcast ends with its process, and its unsettled subtasks, pinned or not, with it: each once.
+func TestThePartsOfADeadProcessEndWithTheirSubtasks(t *testing.T) {
+	var sub string
+	lives(t, routing.Options{},
+		func(w *world) {
+			w.declare()
+			s := w.join("a", 1, 5)
+			w.broadcast(context.Background(), routing.ID("part"))
+			ctx := s.only().Context(context.Background())
+			h, err := double.Submit(ctx, w.hub, 1)
+			require.NoError(t, err)
+			sub = h.ID()
+			w.broadcast(ctx)
+			w.submit(1, routing.ID("after"), routing.After(h))
+			require.Len(t, s.leases(), 3)
+			w.options.Store.(*memory).kill()
+			w.hub.Close(nil) // the broadcasts of this life end
+		},
+		func(w *world) {
+			w.declare()
+			s := w.join("a", 1, 5)
+			s.holdsNothing()
+			counts := w.hub.Counts()
+			assert.True(t, counts.Balanced(), "%+v", counts)
+			assert.Zero(t, counts.Unsettled())
+			assert.EqualValues(t, 1, counts.Cancelled)
+			assert.EqualValues(t, 3, counts.Failed)
+			snapshot := w.inspect(sub)
+			assert.Equal(t, routing.StateCancelled, snapshot.State)
+			assert.Equal(t, routing.OutcomeInterrupted, snapshot.Attempts[0].Outcome)
+			assert.Len(t, w.kinds(routing.EventSettled), 4)
+		},
+	)
 }

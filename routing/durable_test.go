@@ -29,6 +29,7 @@ func lives(t *testing.T, options routing.Options, each ...func(w *world)) {
 			synctest.Wait()
 			store.kill()
 			records = store.contents()
+			w.hub.Close(nil) // for those who still wait
 			w.stopDriver()
 			time.Sleep(time.Minute) // the next process starts later
 		}
@@ -789,4 +790,80 @@ func TestALeaseThatIsGoneBeforeItIsRecordedIsNotDelivered(t *testing.T) {
 		w.hub.Close(nil)
 		w.stopDriver()
 	})
+}
+
+// What a lease occupied is free again if it is taken back before it is recorded: the circuit's probe, and a drain has one lease less to wait for.
+func TestALeaseThatIsGoneBeforeItIsRecordedHoldsNothing(t *testing.T) {
+	for name, end := range map[string]func(w *world, store *memory){
+		"cancelled":       func(w *world, _ *memory) { require.True(t, w.hub.Cancel("t", errBroken)) },
+		"the store fails": func(_ *world, store *memory) { store.kill() },
+		"closed":          func(w *world, _ *memory) { w.hub.Close(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &memory{latency: time.Second}
+				w := newWorldOf(t, quietSystem(), routing.Options{Store: store})
+				defer w.stopDriver()
+				w.declare()
+				s := w.behind("a", 1, 1, "llm")
+				w.set("llm", probing(1))
+				go func() { _, _ = double.Submit(context.Background(), w.hub, 1, routing.ID("t")) }()
+				time.Sleep(time.Millisecond) // it is leased, and being recorded
+				require.Equal(t, 1, w.hub.Circuits()[0].Leases)
+				end(w, store)
+				var drained error
+				go func() {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+					defer cancel()
+					drained = s.Drain(ctx)
+				}()
+				w.pass(2 * time.Minute)
+				s.holdsNothing()
+				assert.NoError(t, drained)
+				assert.Zero(t, w.hub.Circuits()[0].Leases)
+				w.hub.Close(nil)
+			})
+		})
+	}
+}
+
+// What a closed hub has left to its store is settled by nobody any more: neither by its deadline nor by the end of the only spoke that may have it.
+func TestWhatIsKeptIsNotSettledAfterTheEnd(t *testing.T) {
+	for name, end := range map[string]func(w *world, store *memory){
+		"closed":          func(w *world, _ *memory) { w.hub.Close(nil) },
+		"the store fails": func(w *world, store *memory) { store.kill(); _, _ = double.Submit(context.Background(), w.hub, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &memory{}
+				w := newWorldOf(t, quietSystem(), routing.Options{Store: store})
+				defer w.stopDriver()
+				w.declare()
+				s := w.join("a", 1, 2)
+				h := w.submit(1, routing.ID("t"), routing.Deadline(time.Now().Add(time.Second)))
+				part := w.broadcast(context.Background(), routing.ID("p"))
+				lease := s.leases()[0]
+				end(w, store)
+				synctest.Wait()
+				recorded, counts := store.count(), w.hub.Counts()
+				_, before := h.Await(context.Background())
+				require.ErrorIs(t, before, routing.ErrKept)
+				require.True(t, part.done)
+				require.ErrorIs(t, part.replies[0].Err, routing.ErrKept)
+
+				w.pass(time.Minute)
+				s.settle(lease, routing.Done(1))
+				s.Leave(errBroken)
+				synctest.Wait()
+				_, after := h.Await(context.Background())
+				assert.Equal(t, before, after)
+				assert.Equal(t, recorded, store.count(), "nothing is written any more")
+				assert.Equal(t, routing.StateWaiting, h.Status())
+				assert.Equal(t, routing.StateWaiting, w.inspect("p@a").State)
+				counts.Late, counts.Spokes = 1, 0
+				assert.Equal(t, counts, w.hub.Counts())
+				w.hub.Close(nil)
+			})
+		})
+	}
 }

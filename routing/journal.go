@@ -31,7 +31,6 @@ type journal struct {
 // batch is what one commit makes durable, and what waits for it.
 type batch struct {
 	tasks      []*task // in the order of their first change
-	forgotten  []*task // of those, the ones that are to have no record any more
 	snapshots  []snapshotChange
 	deliveries []*Lease
 	events     []Event
@@ -47,9 +46,9 @@ type saved struct {
 	state       State  // in the store
 	known       bool   // the store has it
 	settled     int64  // when; on the hub's clock
+	turn        uint64 // its place in the order in which tasks wait, if it was requeued; else that is its number
 	needed      int32  // tasks that aren't settled for good and have it as an input
 	interrupted uint16
-	pinned      bool // to a spoke of the process that died
 	forgotten   bool // by the hub
 	gone        bool // and by the store, as nobody needs it
 }
@@ -110,6 +109,10 @@ func (j *journal) accept(t *task) {
 	}
 	for input := range t.inputs() {
 		input.saved.needed++
+		if input.saved.gone { // it was named by its handle
+			input.saved.gone = false
+			j.mark(input)
+		}
 	}
 	j.mark(t)
 }
@@ -219,10 +222,8 @@ func (h *Hub) writeBatch() (more bool) {
 	h.mu.Lock()
 	switch {
 	case j.failed != nil: // it took too long
-		b.deliveries = nil
 	case err != nil:
 		h.failStore(err)
-		b.deliveries = nil
 	default:
 		h.committed(b, c)
 		close(b.done)
@@ -250,12 +251,20 @@ func (h *Hub) current(l *Lease) bool {
 	if l.task.lease == l {
 		return true
 	}
-	l.returned = true
-	if !l.spoke.left {
-		l.spoke.leases.remove(l)
-		h.reseat(l.spoke)
-	}
+	h.unseat(l)
 	return false
+}
+
+// unseat gives back what a lease occupies that will never be delivered.
+func (h *Hub) unseat(l *Lease) {
+	l.returned = true
+	if l.spoke.left {
+		return
+	}
+	l.spoke.leases.remove(l)
+	l.spoke.wakeDrain()
+	h.vacate(l)
+	h.reseat(l.spoke)
 }
 
 // commit writes the changes, within the time limit.
@@ -320,6 +329,10 @@ func (h *Hub) failStore(cause error) {
 		h.keep(t, j.failed, now)
 	}
 	for _, b := range lost {
+		for _, l := range b.deliveries {
+			h.unseat(l)
+		}
+		b.deliveries = nil
 		b.err = j.failed
 		close(b.done)
 	}
@@ -332,9 +345,7 @@ func (h *Hub) undo(t *task) {
 	s := t.saved
 	s.batch = nil
 	if s.forgotten || h.index.find(t.id) != t {
-		if !t.over.Load() {
-			h.leaveInDoubt(t, h.journal.failed)
-		}
+		h.leaveInDoubt(t, h.journal.failed)
 		return
 	}
 	if t.state.Settled() && !s.state.Settled() {
@@ -357,6 +368,9 @@ func (h *Hub) undo(t *task) {
 
 // keep leaves an unsettled task to the store: it isn't leased any more, and those who wait for it are told why. The caller holds the hub's mutex.
 func (h *Hub) keep(t *task, reason error, now int64) {
+	if t.over.Load() { // it is kept already
+		return
+	}
 	if t.lease != nil {
 		h.conclude(t, Released(reason), now)
 	}
@@ -368,6 +382,9 @@ func (h *Hub) keep(t *task, reason error, now int64) {
 
 // leaveInDoubt tells those who wait for a task that they won't hear more of it from this hub.
 func (h *Hub) leaveInDoubt(t *task, reason error) {
+	if t.over.Load() { // they know: the hub was closed before its store failed
+		return
+	}
 	t.out = nil
 	t.err = &TaskError{ID: t.id, Type: t.lane.name, State: StateWaiting, Attempts: t.attempts, Err: &causedError{ErrKept, reason}}
 	h.finish(t)
@@ -439,11 +456,8 @@ func (h *Hub) recorded(t *task, fresh bool, err error) (*task, bool, error) {
 }
 
 // again is what is known of a task that gets out of quarantine.
-func (s *saved) again() *saved {
-	if s == nil {
-		return nil
-	}
-	return &saved{in: s.in, state: s.state, known: s.known}
+func (s *saved) again(turn uint64) *saved {
+	return &saved{in: s.in, state: s.state, known: s.known, turn: turn}
 }
 
 // keepInput encodes what the submitter gave, if there is a store.

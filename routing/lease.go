@@ -60,7 +60,11 @@ func (l *Lease) Type() string { return l.task.lane.name }
 func (l *Lease) Attempt() int { return l.attempt }
 
 // Limited reports whether the attempt has a time limit of its own, or its task a deadline.
-func (l *Lease) Limited() bool { return l.expires != 0 || l.task.deadline != 0 }
+func (l *Lease) Limited() bool {
+	l.ctxMu.Lock()
+	defer l.ctxMu.Unlock()
+	return l.expires != 0 || l.task.deadline != 0
+}
 
 // Input returns the payload, as the submitter gave it, or as [Stored] if it comes from a store.
 func (l *Lease) Input() any { return l.input }

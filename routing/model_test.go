@@ -78,6 +78,7 @@ type model struct {
 	t        *rapid.T
 	w        *world
 	system   *actor.ActorSystem
+	balancer func() routing.Balancer
 	seen     int
 	stories  map[string]*story
 	order    []string
@@ -105,18 +106,14 @@ func TestModel(t *testing.T) {
 		rapid.Check(bubbleTB{t}, func(rt *rapid.T) {
 			m := &model{t: rt, system: system, keyed: newKeyed(), stories: make(map[string]*story), lastOf: make(map[string]uint64), stopped: make(map[string]bool),
 				shelved: make(map[string]bool), awaits: make(map[*routing.Lease]*awaiting)}
+			var store routing.Store
+			if rapid.Bool().Draw(rt, "a store?") {
+				store = &memory{}
+			}
 			results := rapid.SampledFrom([]int{-1, 3, 1000}).Draw(rt, "results")
 			m.forgets = results < 1000
-			names := slices.Sorted(maps.Keys(modelBalancers))
-			var store routing.Store
-			if rapid.Bool().Draw(rt, "a store?") { // whose model knows nothing of keys and families
-				store = &memory{}
-				names = slices.DeleteFunc(names, func(name string) bool {
-					_, keeps := modelBalancers[name]().(routing.Placer)
-					return keeps
-				})
-			}
-			balancer := modelBalancers[rapid.SampledFrom(names).Draw(rt, "balancer")]()
+			m.balancer = modelBalancers[rapid.SampledFrom(slices.Sorted(maps.Keys(modelBalancers))).Draw(rt, "balancer")]
+			balancer := m.balancer()
 			_, m.keeps = balancer.(routing.Placer)
 			m.w = newWorld(rt, system, routing.Options{
 				Store: store, Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
@@ -127,14 +124,9 @@ func TestModel(t *testing.T) {
 				"submit": m.submit, "settle": m.settle, "strike": m.strike, "strike more": m.strike, "pass": m.pass, "pass more": m.pass,
 				"join": seldom(m.join), "leave": seldom(m.leave), "pause": seldom(m.pause), "cancel": seldom(m.cancel),
 				"settle again": seldom(m.settleAgain), "requeue": seldom(m.requeue), "progress": seldom(m.progress),
-				"hub actor dies or returns": seldom(m.driver),
-				"":                          m.check,
-			}
-			if store != nil {
-				steps["process dies"] = seldom(m.die)
-			} else {
-				steps["submit subtask"], steps["await"] = m.submitSubtask, m.await
-				steps["pause hub"], steps["pause type"], steps["pause path"], steps["drain"] = seldom(m.pauseHub), seldom(m.pauseType), seldom(m.pausePath), seldom(m.drain)
+				"hub actor dies or returns": seldom(m.driver), "submit subtask": m.submitSubtask, "await": m.await, "process dies": seldom(m.die),
+				"pause hub": seldom(m.pauseHub), "pause type": seldom(m.pauseType), "pause path": seldom(m.pausePath), "drain": seldom(m.drain),
+				"": m.check,
 			}
 			for i := range 3 {
 				m.lastOf[string(rune('a'+i))] = 1
@@ -214,7 +206,7 @@ func (m *model) await(t *rapid.T) {
 	lease := rapid.SampledFrom(held).Draw(t, "lease")
 	handle := m.stories[rapid.SampledFrom(m.order).Draw(t, "awaited")].handle
 	m.read()
-	if !m.current(s, lease) || m.stories[handle.ID()].state.Settled() {
+	if handle == nil || !m.current(s, lease) || m.stories[handle.ID()].state.Settled() {
 		return
 	}
 	ctx := m.ctx(lease)
@@ -559,9 +551,16 @@ func (m *model) die(t *rapid.T) {
 	m.late, m.refused = 0, 0
 	before.kill()
 	m.w.stopDriver()
-	m.spokes, m.returned, m.seen = nil, nil, 0
+	m.w.hub.Close(nil) // nobody waits any more for what it will never tell
+	m.spokes, m.returned, m.seen, m.paused = nil, nil, 0, false
+	clear(m.stopped)
+	clear(m.shelved)
+	clear(m.owners)
+	m.awaitMu.Lock()
+	m.awaits = make(map[*routing.Lease]*awaiting)
+	m.awaitMu.Unlock()
 	options := m.w.options
-	options.OnEvent, options.Store = nil, holding(before.contents())
+	options.OnEvent, options.Store, options.Balancer = nil, holding(before.contents()), m.balancer()
 	m.w = newWorld(m.t, m.system, options)
 	m.read() // what was overdue is settled, and may be forgotten
 	counts := m.w.hub.Counts()

@@ -53,7 +53,11 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
 		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
 		submitted: t.submitted, deadline: t.deadline, extra: t.nextLife(),
-		state: StateQuarantined, level: t.level, saved: t.saved.again(),
+		state: StateQuarantined, level: t.level,
+	}
+	if t.saved != nil {
+		h.seq++
+		again.saved = t.saved.again(h.seq)
 	}
 	t.in = nil
 	h.index.put(again)

@@ -65,37 +65,40 @@ func decode[T any](stored Stored) (value T, err error) {
 
 // taskRecord is a task in a store.
 type taskRecord struct {
-	Version     int             `json:"v"`
-	ID          exact           `json:"id"`
-	Type        exact           `json:"type"`
-	Key         exact           `json:"key,omitempty"`
-	State       string          `json:"state"`
-	Discarded   bool            `json:"discarded,omitempty"` // from quarantine
-	Gone        bool            `json:"gone,omitempty"`      // forgotten, and only kept as somebody's input
-	Submitted   int64           `json:"submitted"`
-	Deadline    int64           `json:"deadline,omitempty"`
-	Timeout     int64           `json:"timeout,omitempty"` // of each attempt, in nanoseconds, if it has one of its own
-	Backoff     *backoffRecord  `json:"backoff,omitempty"` // likewise
-	Priority    int             `json:"priority,omitempty"`
-	Subtask     bool            `json:"subtask,omitempty"` // it comes before others of its priority
-	Parent      exact           `json:"parent,omitempty"`  // the id
-	Depth       int             `json:"depth,omitempty"`   // how many tasks it is below
-	Child       bool            `json:"child,omitempty"`   // it ends with its parent
-	Pinned      bool            `json:"pinned,omitempty"`  // it is one spoke's part of a broadcast, and of no use to others
-	Inputs      []inputRecord   `json:"inputs,omitempty"`
-	ReadyAt     int64           `json:"ready,omitempty"` // end of a backoff
-	Settled     int64           `json:"settled,omitempty"`
-	MaxAttempts int             `json:"max_attempts"`
-	Attempt     int             `json:"attempt,omitempty"` // leases so far
-	Forgotten   int             `json:"forgotten,omitempty"`
-	Errors      int             `json:"errors,omitempty"`
-	Strikes     int             `json:"strikes,omitempty"`
-	Interrupted int             `json:"interrupted,omitempty"`
-	Avoid       exact           `json:"avoid,omitempty"`
-	In          json.RawMessage `json:"in,omitempty"`
-	Out         json.RawMessage `json:"out,omitempty"`
-	Err         *string         `json:"err,omitempty"`
-	Attempts    []attemptRecord `json:"attempts,omitempty"`
+	Version        int             `json:"v"`
+	ID             exact           `json:"id"`
+	Type           exact           `json:"type"`
+	Key            exact           `json:"key,omitempty"`
+	State          string          `json:"state"`
+	Discarded      bool            `json:"discarded,omitempty"` // from quarantine
+	Gone           bool            `json:"gone,omitempty"`      // forgotten, and only kept as somebody's input
+	Submitted      int64           `json:"submitted"`
+	Deadline       int64           `json:"deadline,omitempty"`
+	Timeout        int64           `json:"timeout,omitempty"` // of each attempt, in nanoseconds, if it has one of its own
+	Backoff        *backoffRecord  `json:"backoff,omitempty"` // likewise
+	Priority       int             `json:"priority,omitempty"`
+	Subtask        bool            `json:"subtask,omitempty"` // it comes before others of its priority
+	Parent         exact           `json:"parent,omitempty"`  // the id
+	Depth          int             `json:"depth,omitempty"`   // how many tasks it is below
+	Child          bool            `json:"child,omitempty"`   // it ends with its parent
+	Inputs         []inputRecord   `json:"inputs,omitempty"`
+	Turn           uint64          `json:"turn,omitempty"`  // its place in the order in which tasks wait, if not its number
+	Loose          bool            `json:"loose,omitempty"` // it doesn't wait for others of its key
+	Pin            exact           `json:"pin,omitempty"`   // the path of the spoke that it belongs to
+	PinIncarnation uint64          `json:"pin_inc,omitempty"`
+	ReadyAt        int64           `json:"ready,omitempty"` // end of a backoff
+	Settled        int64           `json:"settled,omitempty"`
+	MaxAttempts    int             `json:"max_attempts"`
+	Attempt        int             `json:"attempt,omitempty"` // leases so far
+	Forgotten      int             `json:"forgotten,omitempty"`
+	Errors         int             `json:"errors,omitempty"`
+	Strikes        int             `json:"strikes,omitempty"`
+	Interrupted    int             `json:"interrupted,omitempty"`
+	Avoid          exact           `json:"avoid,omitempty"`
+	In             json.RawMessage `json:"in,omitempty"`
+	Out            json.RawMessage `json:"out,omitempty"`
+	Err            *string         `json:"err,omitempty"`
+	Attempts       []attemptRecord `json:"attempts,omitempty"`
 }
 
 type backoffRecord struct {
@@ -262,6 +265,10 @@ func (r *taskRecord) append(b []byte) []byte {
 	if len(r.Inputs) > 0 {
 		o.other("inputs", r.Inputs)
 	}
+	o.unsigned("turn", r.Turn)
+	o.flag("loose", r.Loose)
+	o.optional("pin", r.Pin)
+	o.unsigned("pin_inc", r.PinIncarnation)
 	o.nonzero("ready", r.ReadyAt)
 	o.nonzero("settled", r.Settled)
 	o.number("max_attempts", int64(r.MaxAttempts))
@@ -294,10 +301,7 @@ func (a *attemptRecord) append(b []byte) []byte {
 	o := object{append(b, '{')}
 	o.number("n", int64(a.Number))
 	o.exact("path", a.Path)
-	if a.Incarnation != 0 {
-		o.name("inc")
-		o.b = strconv.AppendUint(o.b, a.Incarnation, 10)
-	}
+	o.unsigned("inc", a.Incarnation)
 	o.number("start", a.Start)
 	o.nonzero("end", a.End)
 	if a.Outcome != "" {
@@ -332,6 +336,14 @@ func (o *object) number(name string, n int64) {
 func (o *object) nonzero(name string, n int64) {
 	if n != 0 {
 		o.number(name, n)
+	}
+}
+
+// unsigned leaves 0 out.
+func (o *object) unsigned(name string, n uint64) {
+	if n != 0 {
+		o.name(name)
+		o.b = strconv.AppendUint(o.b, n, 10)
 	}
 }
 

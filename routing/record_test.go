@@ -40,6 +40,15 @@ func drawRecord(t *rapid.T) taskRecord {
 		Avoid: exact(drawText(t, "avoid")), In: raw("in"), Out: raw("out"), Err: readable(t, "err"),
 	}
 	r.Discarded = r.State == "quarantined" && rapid.Bool().Draw(t, "discarded")
+	state, _ := parseState(r.State)
+	r.Gone = state.Settled() && rapid.Bool().Draw(t, "gone")
+	r.Priority, r.Subtask = rapid.IntRange(LowestPriority, HighestPriority).Draw(t, "priority"), rapid.Bool().Draw(t, "subtask")
+	r.Parent, r.Depth, r.Child = exact(drawText(t, "parent")), number("depth", maxDepth), rapid.Bool().Draw(t, "child")
+	r.Turn, r.Loose = rapid.Uint64().Draw(t, "turn"), rapid.Bool().Draw(t, "loose")
+	r.Pin, r.PinIncarnation = exact(drawText(t, "pin")), rapid.Uint64().Draw(t, "pin incarnation")
+	for range number("inputs", 3) {
+		r.Inputs = append(r.Inputs, inputRecord{ID: exact(drawText(t, "input")), Seq: rapid.Uint64().Draw(t, "seq")})
+	}
 	attempts := number("attempts", 3)
 	if r.State == "leased" {
 		attempts++

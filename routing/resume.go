@@ -185,14 +185,30 @@ func (h *Hub) resume() error {
 			h.remember(t)
 		}
 	}
+	slices.SortStableFunc(unsettled, func(a, b *task) int { return cmp.Compare(a.turn(), b.turn()) })
 	for _, t := range unsettled {
 		h.thread(t)
 	}
+	h.dooming = true // not before all go on: one that is settled must not go on any more
 	for _, t := range unsettled {
 		h.goOn(t, w.now)
 	}
+	for _, r := range c.tasks {
+		if t := tasks[r.seq]; r.Pin != "" && !t.state.Settled() {
+			h.settle(t, StateFailed, Outcome{err: fmt.Errorf("%w: %v", ErrSpokeGone, SpokeID{string(r.Pin), r.PinIncarnation})}, w.now)
+		}
+	}
+	h.dooming = false
 	h.settleDoomed(w.now)
 	return nil
+}
+
+// turn is the task's place in the order in which tasks wait.
+func (t *task) turn() uint64 {
+	if t.saved.turn > 0 {
+		return t.saved.turn
+	}
+	return t.seq
 }
 
 // link ties a task to those that it has to do with.
@@ -226,8 +242,8 @@ func (h *Hub) taskFrom(r storedTask, w wall) *task {
 		avoid: string(r.Avoid), attempts: attemptsFrom(r.Attempts), level: levelOf(int8(r.Priority), r.Subtask),
 		submitted: w.from(r.Submitted), deadline: w.from(r.Deadline), readyAt: w.from(r.ReadyAt),
 		attempt: int32(r.Attempt), forgotten: int32(r.Forgotten), errors: uint16(r.Errors), strikes: uint16(r.Strikes), maxAttempts: uint16(r.MaxAttempts),
-		state: state,
-		saved: &saved{in: r.In, out: r.Out, state: state, known: true, settled: w.from(r.Settled), forgotten: r.Gone, interrupted: uint16(r.Interrupted), pinned: r.Pinned},
+		state: state, loose: r.Loose,
+		saved: &saved{turn: r.Turn, in: r.In, out: r.Out, state: state, known: true, settled: w.from(r.Settled), forgotten: r.Gone, interrupted: uint16(r.Interrupted)},
 	}
 	if r.Timeout > 0 {
 		t.more().timeout = r.Timeout
@@ -307,10 +323,6 @@ func (h *Hub) goOn(t *task, now int64) {
 		}
 		h.move(t, StateWaiting)
 		h.emit(Event{Kind: EventRetried, Attempt: last.Number, Spoke: last.Spoke, Outcome: OutcomeInterrupted, Err: ErrInterrupted}, t, now)
-	}
-	if t.saved.pinned {
-		h.settle(t, StateFailed, Outcome{err: fmt.Errorf("%w: it was one of a process that died", ErrSpokeGone)}, now)
-		return
 	}
 	l := t.lane
 	switch {

@@ -174,6 +174,8 @@ func (h *Hub) leaveFamily(t *task, now int64) {
 		sub.parent = nil
 		if dooms {
 			h.doom(doomed{task: sub.task, cause: parentCause(t)})
+		} else {
+			h.journal.mark(sub.task)
 		}
 	}
 	parent := k.parent

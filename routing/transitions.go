@@ -202,7 +202,7 @@ func (h *Hub) cancel(t *task, cause error, now int64) {
 // expireIfDue settles an unsettled task whose deadline has passed, and ends an attempt whose time limit has.
 func (h *Hub) expireIfDue(t *task, now int64) {
 	switch {
-	case t.state.Settled():
+	case t.state.Settled() || t.over.Load(): // or it is kept
 	case t.overdue(now):
 		h.cutShort(t, StateExpired, Outcome{kind: OutcomeExpired}, ErrExpired, now)
 	case t.state == StateLeased && t.lease.overtime(now):

@@ -70,6 +70,7 @@ func TestAPoolGrowsAndShrinksWhileItRuns(t *testing.T) {
 		require.EqualValues(t, 20, tree.Hub().Counts().Done)
 
 		require.NoError(t, tree.Resize(t.Context(), "root/w", 2)) // takes until the two have done what they have
+		synctest.Wait()                                           // for the other two, which do so at the same moment
 		require.EqualValues(t, 24, tree.Hub().Counts().Done)
 		require.Equal(t, []string{"before", "w-1", "w-2", "after"}, children(t, tree, "root"))
 		require.Nil(t, tree.PID("root/w-3"))

@@ -95,15 +95,6 @@ func (o order) sum(rates scriptRates) uint64 {
 	return sum
 }
 
-// size is how many tasks an order makes.
-func (o order) size(rates scriptRates) int {
-	n := 1
-	for _, part := range o.script(rates).parts {
-		n += part.size(rates)
-	}
-	return n
-}
-
 // performer runs scripts.
 type performer struct {
 	rates scriptRates

@@ -73,7 +73,7 @@ func commandLine(stdout, stderr io.Writer) *cli.Command {
 // jobFlags say what the job is.
 func jobFlags() []cli.Flag {
 	return local(
-		&cli.StringFlag{Name: "input", Usage: "goroot:PKG or a folder", DefaultText: source.Default},
+		&cli.StringFlag{Name: "input", Usage: "goroot:PKG, a folder, or a batch: FILE.jsonl", DefaultText: source.Default},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of everything that goes wrong"},
 		&cli.StringFlag{Name: "chaos", Value: "mild", Usage: "off, mild or wild"},
 		&cli.IntFlag{Name: "workers", Value: 4, Usage: fmt.Sprintf("agents in each pool, 1 to %d", maxWorkers)},
@@ -149,16 +149,19 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	if cfg.timeout < 0 {
 		fault("--timeout is %s, must not be negative", cfg.timeout)
 	}
-	if (cfg.llm == "") != (cfg.model == "") {
+	if (cfg.llm == "") != (cfg.model == "") && (cfg.llm == "" || !isBatch(cfg.input)) { // the requests of a batch may name their models
 		fault("--llm and --model go together")
 	}
-	if cfg.resume && cfg.store == "" {
+	if cfg.resume && cfg.store == "" && !hasStoreOfItsOwn(cfg) {
 		fault("--resume needs --store: where to go on from")
 	}
 	if cfg.llm != "" {
 		if _, err := model.Endpoint(cfg.llm); err != nil {
 			fault("--llm: %w", err)
 		}
+	}
+	if isBatch(cfg.input) {
+		cfg.forBatch()
 	}
 	if !slices.Contains([]string{"", "auto", "always", "never"}, cfg.colour) {
 		fault("--color is %q, must be auto, always or never", cfg.colour)

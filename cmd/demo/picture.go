@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/batch"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 )
@@ -38,15 +39,31 @@ func printTree(ctx context.Context, c *cli.Command) error {
 	if cfg.ascii && c.String("format") == "text" {
 		write = actors.NodeSnapshot.WriteASCII
 	}
-	in, err := source.Open(ctx, cfg.input)
+	spec, err := plannedTree(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
-	crew := &crew{plan: plan}
-	picture, err := actors.Describe(newTree(crew, in, cfg.workers, countPlanned(plan, in), newDrills(plan.Drills(), crew)))
+	picture, err := actors.Describe(spec)
 	if err != nil {
 		return exitError{err, 1}
 	}
 	return write(picture, c.Root().Writer)
+}
+
+// plannedTree is the tree that would run.
+func plannedTree(ctx context.Context, cfg config) (actors.Supervisor, error) {
+	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
+	if isBatch(cfg.input) {
+		file, err := batch.Read(cfg.input)
+		if err != nil {
+			return actors.Supervisor{}, err
+		}
+		return newBatchTree(&batchCrew{crew: crew{plan: plan}, file: file}, cfg.workers), nil
+	}
+	in, err := source.Open(ctx, cfg.input)
+	if err != nil {
+		return actors.Supervisor{}, err
+	}
+	crew := &crew{plan: plan}
+	return newTree(crew, in, cfg.workers, countPlanned(plan, in), newDrills(plan.Drills(), crew)), nil
 }

@@ -52,6 +52,11 @@ func run(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg, os.Getenv)
+	if batch, err := meansBatch(&cfg); err != nil {
+		return err
+	} else if batch {
+		return runBatch(ctx, cfg, console)
+	}
 	rec, err := openRecord(&cfg, console)
 	if err != nil {
 		return err
@@ -66,16 +71,11 @@ func run(ctx context.Context, c *cli.Command) error {
 	if cfg.out, err = outputFolder(cfg.out); err != nil {
 		return errors.Join(err, rec.close())
 	}
-	cfg.tell.Logger = console.logger
-	tell, err := telemetry.Open(ctx, cfg.tell)
+	tell, closeTelemetry, err := openTelemetry(ctx, cfg, console)
 	if err != nil {
 		return errors.Join(err, rec.close())
 	}
-	defer func() {
-		if err := tell.Close(context.WithoutCancel(ctx)); err != nil {
-			console.logger.Warn("telemetry is lost", "error", err)
-		}
-	}()
+	defer closeTelemetry()
 	stop, release := interrupts(console, cfg.timeout)
 	defer release()
 
@@ -84,13 +84,33 @@ func run(ctx context.Context, c *cli.Command) error {
 	if shown := console.summary(s, cfg.out); shown != nil {
 		err = errors.Join(err, shown)
 	}
+	return exitOf(s, err)
+}
+
+// openTelemetry opens what the flags ask for. What can't be sent at its end is logged.
+func openTelemetry(ctx context.Context, cfg config, console *console) (tell *telemetry.Telemetry, done func(), err error) {
+	cfg.tell.Logger = console.logger
+	tell, err = telemetry.Open(ctx, cfg.tell)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tell, func() {
+		if err := tell.Close(context.WithoutCancel(ctx)); err != nil {
+			console.logger.Warn("telemetry is lost", "error", err)
+		}
+	}, nil
+}
+
+// exitOf is the error, with its exit code, that a run ends with; nil if all is as it should be.
+func exitOf(s summary.Summary, err error) error {
 	switch {
 	case err != nil:
 		return exitError{err, max(s.ExitCode, summary.ExitBroken)}
 	case s.ExitCode != summary.ExitOK:
 		return exitError{nil, s.ExitCode}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // outputFolder makes the folder for the files, before any work is done.

@@ -81,7 +81,7 @@ const (
 	enterScreen = "\x1b[?1049h"
 	leaveScreen = "\x1b[?1049l"
 	showCursor  = "\x1b[?25h"
-	wait    = 30 * time.Second
+	wait        = 30 * time.Second
 	look        = 20 * time.Millisecond
 )
 

@@ -40,6 +40,9 @@ func verify(ctx context.Context, c *cli.Command) error {
 	if c.Args().Len() != 1 {
 		return errors.New("verify takes one folder, that of a run: demo verify DIR")
 	}
+	if isBatchFolder(c.Args().First()) {
+		return verifyBatch(c.Args().First(), c.Root().Writer)
+	}
 	run, records, findings, err := books.Read(c.Args().First())
 	if err != nil {
 		return err

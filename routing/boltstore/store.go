@@ -78,10 +78,20 @@ func Open(path string, o Options) (*Store, error) {
 
 func (s *Store) open(o Options) error {
 	var db *bbolt.DB
+	var file *os.File
+	returned := false
 	err := reading(func() (err error) {
-		db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: o.LockTimeout, FreelistType: bbolt.FreelistMapType, NoStatistics: true})
+		db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: o.LockTimeout, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
+			OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+				file, err = os.OpenFile(name, flag, mode)
+				return file, err
+			}})
+		returned = true
 		return err
 	})
+	if !returned && file != nil { // bbolt panicked, and let go of nothing
+		err = errors.Join(err, unlock(file), file.Close())
+	}
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%w, and was for %s", ErrLocked, o.LockTimeout)

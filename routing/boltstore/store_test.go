@@ -153,6 +153,23 @@ func TestACutFileIsRefused(t *testing.T) {
 	}
 }
 
+// A file that was refused isn't held: whoever opens it next hears the same.
+func TestACutFileIsLetGo(t *testing.T) {
+	data := filled(t)
+	path := filepath.Join(t.TempDir(), "store.db")
+	for keep := 4096; keep < len(data); keep += 4096 {
+		require.NoError(t, os.WriteFile(path, data[:keep], 0o600))
+		for range 2 {
+			s, err := boltstore.Open(path, boltstore.Options{LockTimeout: time.Millisecond})
+			if err == nil {
+				require.NoError(t, s.Close())
+				continue
+			}
+			require.ErrorIs(t, err, routing.ErrStoreCorrupt, "%d of %d bytes", keep, len(data))
+		}
+	}
+}
+
 // A changed byte is refused, or was in what isn't used: it is never read as something else, and never ends the process.
 func TestAChangedByteIsNeverTakenForData(t *testing.T) {
 	data := filled(t)

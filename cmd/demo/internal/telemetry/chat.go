@@ -52,14 +52,32 @@ func newChats(meters metric.MeterProvider, tracers trace.TracerProvider) (chats,
 
 // Chat tells of one call to a model. ask makes it, and calls chunk for each piece of the answer as it comes.
 func (t *Telemetry) Chat(ctx context.Context, client model.Client, task string, attempt int, ask func(ctx context.Context, chunk func()) (string, error)) (string, error) {
+	return t.call(ctx, string(genaiconv.OperationNameChat), true, client, task, attempt, ask)
+}
+
+// Request tells of one request whose answer comes as a whole. operation is one of the conventions' names, such as chat or embeddings.
+func (t *Telemetry) Request(ctx context.Context, operation string, client model.Client, task string, attempt int, send func(context.Context) (model.Reply, error)) (model.Reply, error) {
+	var reply model.Reply
+	_, err := t.call(ctx, operation, false, client, task, attempt, func(ctx context.Context, _ func()) (body string, err error) {
+		reply, err = send(ctx)
+		return string(reply.Body), err
+	})
+	return reply, err
+}
+
+func (t *Telemetry) call(ctx context.Context, operation string, stream bool, client model.Client, task string, attempt int,
+	ask func(ctx context.Context, chunk func()) (string, error)) (string, error) {
 	provider := semconv.GenAIProviderNameOpenAI
 	if client.Model == books.EmbeddedModel {
 		provider = semconv.GenAIProviderNameKey.String(embeddedProvider)
 	}
 	about := append(server(client.BaseURL), semconv.GenAIRequestModel(client.Model))
-	attrs := append(about[:len(about):len(about)], semconv.GenAIOperationNameChat, provider, semconv.GenAIOutputTypeText, semconv.GenAIRequestStream(true),
+	attrs := append(about[:len(about):len(about)], semconv.GenAIOperationNameKey.String(operation), provider, semconv.GenAIRequestStream(stream),
 		taskKey.String(task), attemptKey.Int(attempt))
-	ctx, span := t.chats.tracer.Start(ctx, "chat "+client.Model, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
+	if operation == string(genaiconv.OperationNameChat) {
+		attrs = append(attrs, semconv.GenAIOutputTypeText)
+	}
+	ctx, span := t.chats.tracer.Start(ctx, operation+" "+client.Model, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
 	defer span.End()
 
 	began, chunks := time.Now(), 0
@@ -67,7 +85,7 @@ func (t *Telemetry) Chat(ctx context.Context, client model.Client, task string, 
 		if chunks++; chunks == 1 {
 			wait := time.Since(began).Seconds()
 			span.SetAttributes(semconv.GenAIResponseTimeToFirstChunk(wait))
-			t.chats.first.Record(ctx, wait, genaiconv.OperationNameChat, genaiconv.ProviderNameAttr(provider.Value.AsString()), about...)
+			t.chats.first.Record(ctx, wait, genaiconv.OperationNameAttr(operation), genaiconv.ProviderNameAttr(provider.Value.AsString()), about...)
 		}
 	})
 	span.SetAttributes(chunksKey.Int(chunks), bytesKey.Int(len(answer)))
@@ -78,7 +96,7 @@ func (t *Telemetry) Chat(ctx context.Context, client model.Client, task string, 
 		span.RecordError(err)
 		span.SetStatus(codes.Error, err.Error())
 	}
-	t.chats.duration.Record(ctx, time.Since(began).Seconds(), genaiconv.OperationNameChat, genaiconv.ProviderNameAttr(provider.Value.AsString()), about...)
+	t.chats.duration.Record(ctx, time.Since(began).Seconds(), genaiconv.OperationNameAttr(operation), genaiconv.ProviderNameAttr(provider.Value.AsString()), about...)
 	return answer, err
 }
 
