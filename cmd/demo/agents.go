@@ -39,14 +39,15 @@ const (
 
 // crew is what the agents share: the plan of what goes wrong, and the model they ask.
 type crew struct {
-	plan  chaos.Plan
-	model line // summaries
-	drill line // the outage drill: always the embedded server
-	seen  *sightings
-	over  *once // given when nothing is left to do but to stop
-	sent  *sentLog
-	tell  *telemetry.Telemetry
-	calls atomic.Int64 // requests sent
+	plan   chaos.Plan
+	model  line // summaries
+	outage line // that drill's: always the embedded server
+	stream line // the stall drill's: likewise
+	seen   *sightings
+	over   *once // given when nothing is left to do but to stop
+	sent   *sentLog
+	tell   *telemetry.Telemetry
+	calls  atomic.Int64 // requests sent
 }
 
 // line is a way to a model: through a breaker node of the tree.

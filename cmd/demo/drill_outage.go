@@ -34,7 +34,9 @@ func outageDrill(ids []string, c *crew) drill {
 			Children: []actors.Child{
 				outside(outageBreaker, 400*time.Millisecond),
 				// These don't say what they need, so that the breaker has calls to refuse.
-				actors.Pool(2, actors.Agent("caller", outageType, c.outage)),
+				actors.Pool(2, actors.Agent("caller", outageType, func(ctx context.Context, id string) (task.DrillResult, error) {
+					return c.askDrill(ctx, &c.outage, id)
+				})),
 			},
 		},
 		types: map[string]routing.TypeOptions{task.Breaker.Type(): {RetryBackoff: routing.Backoff{Max: outageBackoff}}},
@@ -62,9 +64,9 @@ func outageDrill(ids []string, c *crew) drill {
 	}
 }
 
-// outage is one call of a burst to a model that is down at first.
-func (c *crew) outage(ctx context.Context, id string) (task.DrillResult, error) {
+// askDrill asks the embedded model about a drill's task.
+func (c *crew) askDrill(ctx context.Context, to *line, id string) (task.DrillResult, error) {
 	info, _ := routing.FromContext(ctx)
-	answer, err := c.ask(ctx, &c.drill, info, task.DrillPrompt(id))
+	answer, err := c.ask(ctx, to, info, task.DrillPrompt(id))
 	return task.DrillResult{Answer: answer}, err
 }

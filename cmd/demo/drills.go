@@ -51,7 +51,7 @@ func newDrills(planted chaos.Drills, c *crew) []drill {
 		hubDrill(planted[task.Hub]),
 		outageDrill(planted[task.Breaker], c),
 		poisonDrill(planted[task.Poison], c),
-		stallDrill(planted[task.Stall]),
+		stallDrill(planted[task.Stall], c),
 		subtasksDrill(planted, c),
 		sumDrill(planted[task.Sum], c),
 	}
@@ -124,34 +124,32 @@ func owed(drills []drill, begun map[string]bool) map[string]int {
 }
 
 // sightTimeout is how long what is owed may take after all tasks are settled: code that hangs has some time left before it is abandoned.
-const sightTimeout = 5 * time.Second
-
-// await waits until everything that is owed was seen, or it is pointless to wait.
-func (s *sightings) await(owed map[string]int, stop <-chan struct{}) {
-	timer := time.NewTimer(sightTimeout)
-	defer timer.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !s.has(owed) {
-		select {
-		case <-tick.C:
-		case <-timer.C:
-			return
-		case <-stop:
-			return
-		}
-	}
-}
+const sightTimeout = 3 * time.Second
 
 // rest sees to it that the drills are over when the tree stops: it waits for what they still have to show, and lets those return who are deaf to everything else.
 func (c *crew) rest(stop context.Context, tree *actors.Tree, owed map[string]int) {
+	patience, cancel := context.WithTimeout(stop, sightTimeout)
+	defer cancel()
 	before := maps.Clone(owed)
 	delete(before, abandonedReturn)
-	c.seen.await(before, stop.Done())
+	until(patience, func() bool { return c.seen.has(before) })
 	c.over.give()
-	c.seen.await(owed, stop.Done())
-	for deadline := time.Now().Add(sightTimeout); len(tree.Abandoned()) > 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
+	until(patience, func() bool { return c.seen.has(owed) })
+	returned, cancel := context.WithTimeout(context.Background(), sightTimeout) // when the run was cut short, too
+	defer cancel()
+	until(returned, func() bool { return len(tree.Abandoned()) == 0 })
+}
+
+// until waits for something to come true, or for ctx to end.
+func until(ctx context.Context, is func() bool) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

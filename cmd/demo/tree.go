@@ -18,13 +18,13 @@ func newTree(c *crew, in *source.Input, workers int, planned planned, drills []d
 		ID:       rootID,
 		Strategy: strategies.OneForOne(strategies.MaxRestarts(3, time.Minute)),
 		Children: []actors.Child{
-			outside(modelBreaker, 250*time.Millisecond),
+			outside(modelBreaker, 100*time.Millisecond),
 
 			// Summarizers know nothing of each other: one that crashes is restarted alone, later each time. Without the model they can do nothing: while its
 			// breaker is open they are given no tasks.
 			actors.Supervisor{
 				ID:       "research",
-				Strategy: strategies.OneForOne(budget(planned.summarize).WithBackoff(strategies.Exponential(10*time.Millisecond, 500*time.Millisecond))),
+				Strategy: strategies.OneForOne(budget(planned.summarize).WithBackoff(strategies.Exponential(10*time.Millisecond, 200*time.Millisecond))),
 				Children: []actors.Child{actors.Pool(workers, actors.Agent("summarizer", summarizeType, c.summarize).GuardedBy(modelBreaker))},
 			},
 

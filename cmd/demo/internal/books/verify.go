@@ -187,7 +187,7 @@ func (v *verifier) recompute(in *source.Input) {
 
 // drillResult is what a drill task must have yielded, if it yields anything.
 func drillResult(id string) (task.DrillResult, bool) {
-	if d, _, _ := task.DrillOf(id); d == task.Breaker {
+	if d, _, _ := task.DrillOf(id); d.AsksModel() {
 		return task.DrillResult{Answer: model.Answer(task.DrillPrompt(id))}, true
 	}
 	return task.ExpectedResult(id)

@@ -109,6 +109,7 @@ const (
 	Overload              // 429 with Retry-After
 	Cut                   // the connection ends in the middle of the answer
 	Garbage               // the answer is not JSON
+	Stall                 // the answer stops short of its end, and the connection stays
 )
 
 // String is the fault in one word.
@@ -124,6 +125,8 @@ func (f Fault) String() string {
 		return "cut"
 	case Garbage:
 		return "garbage"
+	case Stall:
+		return "stall"
 	default:
 		return fmt.Sprintf("Fault(%d)", int(f))
 	}
@@ -144,8 +147,11 @@ func (p Plan) Panics(id string, attempt int) bool {
 }
 
 // ModelFault says how the model server fails this attempt of the task. Attempts count from 1.
-// Only summaries have model faults: the breaker drill's failures are counted by the server, not hashed.
+// Of the files' tasks only summaries have model faults. The stall drill meets a stall in its first attempt; the breaker drill's failures are counted by the server.
 func (p Plan) ModelFault(id string, attempt int) Fault {
+	if d, _, _ := task.DrillOf(id); d == task.Stall && attempt == 1 && p.Level != Off {
+		return Stall
+	}
 	if kind, _ := task.TypeOf(id); kind != task.TypeSummarize || !p.disturbs(id, attempt) {
 		return None
 	}

@@ -74,6 +74,15 @@ func TestOnlySummariesHaveModelFaults(t *testing.T) {
 	}
 }
 
+func TestTheFirstAnswerToAStallDrillStalls(t *testing.T) {
+	id := task.Stall.ID(2)
+	for _, level := range []Level{Mild, Wild} {
+		p := Plan{Seed: 3, Level: level}
+		require.Equal(t, []Fault{Stall, None, None}, []Fault{p.ModelFault(id, 1), p.ModelFault(id, 2), p.ModelFault(id, 3)})
+	}
+	require.Equal(t, None, Plan{Seed: 3}.ModelFault(id, 1))
+}
+
 func TestRatesAreMet(t *testing.T) {
 	for _, level := range []Level{Mild, Wild} {
 		t.Run(level.String(), func(t *testing.T) { ratesAreMet(t, level) })

@@ -193,7 +193,7 @@ func nonEmpty(answer string) (string, error) {
 
 func statusError(resp *http.Response, now time.Time) error {
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
-		if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
+		if after, ok := retryAfter(resp.Header, now); ok {
 			notice, _ := strconv.Atoi(resp.Header.Get(HeaderNotice)) // 0 if it has none
 			return &OverloadedError{Code: resp.StatusCode, After: after, Notice: notice}
 		}
@@ -207,9 +207,12 @@ func statusError(resp *http.Response, now time.Time) error {
 	return &StatusError{Code: resp.StatusCode, Message: brief(text)}
 }
 
-// retryAfter reads seconds or an HTTP date, and holds the result within bounds.
-func retryAfter(header string, now time.Time) (time.Duration, bool) {
-	header = strings.TrimSpace(header)
+// retryAfter reads milliseconds, else seconds or an HTTP date, and holds the result within bounds.
+func retryAfter(headers http.Header, now time.Time) (time.Duration, bool) {
+	if ms, err := strconv.ParseUint(strings.TrimSpace(headers.Get(HeaderRetryAfterMS)), 10, 32); err == nil {
+		return min(time.Duration(ms)*time.Millisecond, maxRetryAfter), true
+	}
+	header := strings.TrimSpace(headers.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter), true
 	}

@@ -23,6 +23,9 @@ const (
 	HeaderPeriod  = "X-Breaker-Period"
 )
 
+// HeaderRetryAfterMS is a Retry-After to the millisecond, as OpenAI's servers send it and its clients heed it.
+const HeaderRetryAfterMS = "Retry-After-Ms"
+
 // HeaderNotice is the number of an overload, counted from 1, in the server's answer.
 const HeaderNotice = "X-Overload"
 

@@ -77,7 +77,7 @@ func TestEachFaultIsItsOwnErrorAndStrikesOnce(t *testing.T) {
 		{chaos.Overload, Overloaded, func(t *testing.T, err error) {
 			var overloaded *OverloadedError
 			require.ErrorAs(t, err, &overloaded)
-			assert.Equal(t, 2*time.Second, overloaded.RetryAfter())
+			assert.Equal(t, 1500*time.Millisecond, overloaded.RetryAfter())
 		}},
 		{chaos.Cut, Cut, func(t *testing.T, err error) {
 			var cut *CutError
@@ -295,6 +295,27 @@ func TestCloseCutsOffWhatDoesNotEnd(t *testing.T) {
 	assert.Equal(t, map[Outcome]int{Abandoned: 1}, s.Stats().ByOutcome)
 }
 
+// A stalled answer is sent but for its end; then there is nothing until the client has had enough.
+func TestAStalledAnswerFallsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{config: Config{Faults: always(chaos.Stall)}.withDefaults(), fresh: map[net.Conn]struct{}{}}
+		body := `{"stream":true,"messages":[{"role":"user","content":"One two three four five six seven eight nine ten."}]}`
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		request := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)).WithContext(ctx)
+		Question{Task: "drill:stall-1", Attempt: 1}.describe(request.Header)
+		response, start := httptest.NewRecorder(), time.Now()
+		s.serveChat(response, request)
+		assert.Equal(t, time.Hour, time.Since(start))
+		var heard strings.Builder
+		_, err := readStream(response.Body, func(piece string) { heard.WriteString(piece) })
+		var cut *CutError
+		require.ErrorAs(t, err, &cut)
+		assert.Equal(t, "One two three four five six seven eight", heard.String())
+		assert.Equal(t, map[Outcome]int{Stalled: 1}, s.Stats().ByOutcome)
+	})
+}
+
 func TestTheCallersContextIsNotTheModelsFault(t *testing.T) {
 	s, c := listen(t, Config{})
 	s.config.Pause = time.Hour
@@ -372,22 +393,29 @@ func TestOnlyARetryAfterMakesAnOverload(t *testing.T) {
 	tests := []struct {
 		code       int
 		header     string
+		ms         string
 		want       time.Duration
 		overloaded bool
 	}{
-		{429, "3", 3 * time.Second, true},
-		{503, "0", 0, true},
-		{429, "999999", time.Hour, true},
-		{429, now.Add(time.Minute).Format(http.TimeFormat), time.Minute, true},
-		{429, now.Add(-time.Minute).Format(http.TimeFormat), 0, true},
-		{429, "", 0, false},
-		{429, "-1", 0, false},
-		{429, "soon", 0, false},
-		{500, "3", 0, false},
+		{429, "3", "", 3 * time.Second, true},
+		{503, "0", "", 0, true},
+		{429, "999999", "", time.Hour, true},
+		{429, now.Add(time.Minute).Format(http.TimeFormat), "", time.Minute, true},
+		{429, now.Add(-time.Minute).Format(http.TimeFormat), "", 0, true},
+		{429, "1", "250", 250 * time.Millisecond, true},
+		{429, "", "250", 250 * time.Millisecond, true},
+		{429, "3", "soon", 3 * time.Second, true},
+		{429, "", "99999999999999999999", 0, false},
+		{503, "", "4000000000", time.Hour, true},
+		{429, "", "", 0, false},
+		{429, "-1", "", 0, false},
+		{429, "soon", "-1", 0, false},
+		{500, "3", "3", 0, false},
 	}
 	for _, tt := range tests {
 		resp := httptest.NewRecorder()
 		resp.Header().Set("Retry-After", tt.header)
+		resp.Header().Set(HeaderRetryAfterMS, tt.ms)
 		resp.WriteHeader(tt.code)
 		var overloaded *OverloadedError
 		err := statusError(resp.Result(), now)

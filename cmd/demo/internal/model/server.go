@@ -20,7 +20,7 @@ import (
 // Defaults of Config.
 const (
 	DefaultDrillFailures = 8
-	DefaultRetryAfter    = time.Second
+	DefaultRetryAfter    = 200 * time.Millisecond
 	DefaultPause         = 2 * time.Millisecond
 	DefaultChunkWords    = 4
 )
@@ -40,7 +40,7 @@ type Config struct {
 	// DrillFailures is how many requests of a breaker drill fail with 500 before the rest succeed: counted for each
 	// drill key, so that all the calls of one burst share the count. 0 means DefaultDrillFailures.
 	DrillFailures int
-	// RetryAfter goes with a 429, in whole seconds, rounded up. 0 means DefaultRetryAfter.
+	// RetryAfter goes with a 429, in whole seconds, rounded up, and to the millisecond for those who know HeaderRetryAfterMS. 0 means DefaultRetryAfter.
 	RetryAfter time.Duration
 	// Pause is the time between the chunks of a streamed answer. 0 means DefaultPause, less means none.
 	Pause time.Duration
@@ -203,13 +203,16 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 	case Failed, DrillFailed:
 		fail(w, http.StatusInternalServerError, "the model has failed, as planned")
 	case Overloaded:
-		w.Header().Set("Retry-After", strconv.Itoa(int(s.config.retryAfter()/time.Second)))
+		w.Header().Set("Retry-After", strconv.Itoa(int((s.config.RetryAfter+time.Second-1)/time.Second)))
+		w.Header().Set(HeaderRetryAfterMS, strconv.FormatInt(s.config.RetryAfter.Milliseconds(), 10))
 		w.Header().Set(HeaderNotice, strconv.Itoa(notice))
 		fail(w, http.StatusTooManyRequests, "too many requests, as planned")
 	case Cut:
 		s.cut(w, asked, answer)
 	case Garbled:
 		s.garble(w, asked)
+	case Stalled:
+		s.stall(r.Context(), w, asked, answer)
 	case Answered:
 		if err := s.answer(r.Context(), w, asked, answer); err != nil {
 			s.books.abandoned()
@@ -222,12 +225,7 @@ func (s *Server) outcome(q Question) (outcome Outcome, notice int) {
 	if d, _, _ := task.DrillOf(q.Task); d == task.Breaker {
 		return s.books.drill(q, task.DrillKey(q.Task), s.config.DrillFailures), 0
 	}
-	return s.books.strike(q, s.config.Faults, s.config.retryAfter())
-}
-
-// retryAfter is in whole seconds.
-func (c Config) retryAfter() time.Duration {
-	return (c.RetryAfter + time.Second - 1).Truncate(time.Second)
+	return s.books.strike(q, s.config.Faults, s.config.RetryAfter)
 }
 
 // answer sends a whole answer, chunk by chunk if it was asked to.
@@ -283,6 +281,20 @@ func (s *Server) garble(w http.ResponseWriter, asked chatRequest) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprint(w, garbage)
+}
+
+// stall sends an answer without its end, and nothing more until the client has had enough.
+func (s *Server) stall(ctx context.Context, w http.ResponseWriter, asked chatRequest, answer string) {
+	if asked.Stream {
+		startStream(w)
+		pieces := chunks(answer, s.config.ChunkWords)
+		for _, piece := range pieces[:max(len(pieces)-1, 1)] {
+			if s.chunk(w, asked, piece, "") != nil || pause(ctx, s.config.Pause) != nil {
+				return
+			}
+		}
+	}
+	<-ctx.Done()
 }
 
 func (s *Server) chunk(w http.ResponseWriter, asked chatRequest, piece, finish string) error {

@@ -14,7 +14,7 @@ const (
 	Poison   Drill = "poison"   // crashes every agent that touches it
 	Breaker  Drill = "breaker"  // one call of a burst that opens the drill's breaker
 	Hang     Drill = "hang"     // its first attempt hangs; that of an even number is deaf to its context too
-	Stall    Drill = "stall"    // its first attempt meets a stream that stalls
+	Stall    Drill = "stall"    // its first attempt asks the model for an answer that stalls in the midst of its stream
 	Rest     Drill = "rest"     // its first attempt crashes the service before its agent, which goes down with it
 	All      Drill = "all"      // its first attempt crashes a service that all go down with
 	Escalate Drill = "escalate" // its first two attempts crash, one more than its supervisor bears, or the one above
@@ -100,11 +100,13 @@ type DrillResult struct {
 	Sum    int    `json:"sum,omitempty"` // of the drills that add up
 }
 
-// ExpectedResult is the result that a drill task must have. It is false for those that end without one, and for the breaker drill: what the embedded model answers to
-// DrillPrompt is the model's affair.
+// AsksModel reports whether a drill's result is what the embedded model answers to its DrillPrompt.
+func (d Drill) AsksModel() bool { return d == Breaker || d == Stall }
+
+// ExpectedResult is the result that a drill task must have. It is false for those that end without one, and for those that ask the model: that is the model's affair.
 func ExpectedResult(id string) (DrillResult, bool) {
 	d, n, ok := DrillOf(id)
-	if !ok || d == Breaker || EndingOf(id) != Done {
+	if !ok || d.AsksModel() || EndingOf(id) != Done {
 		return DrillResult{}, false
 	}
 	switch d {
@@ -140,7 +142,12 @@ func Subtasks(id string) []string {
 	}
 }
 
-// DrillPrompt is what a breaker drill asks the embedded model.
+// DrillPrompt is what a drill asks the embedded model. The answer to a stall drill has many pieces, enough to learn how far apart they are.
 func DrillPrompt(id string) string {
-	return "Answer the drill.\n\nDocumentation:\n\nThe call " + id + " got through the breaker."
+	answer := "The call " + id + " got through the breaker."
+	if d, _, _ := DrillOf(id); d == Stall {
+		answer = "The answer to " + id + " comes word by word, often enough for the listener to know how far apart they are, " +
+			"so that a silence in the midst of it is suspicious long before any time limit is near, and the second time it is whole."
+	}
+	return "Answer the drill.\n\nDocumentation:\n\n" + answer
 }
