@@ -90,9 +90,9 @@ func (c *crew) summarize(ctx context.Context, doc audit.Doc) (audit.Summary, err
 // ask makes one call to the model. It doesn't try again: that is the hub's business.
 func (c *crew) ask(ctx context.Context, to *line, info routing.TaskInfo, prompt string) (string, error) {
 	q := model.Question{Task: info.ID, Attempt: info.Attempt, Prompt: prompt, Heard: int(to.heard.Load())} // before it gets in line: what was heard by now, it keeps to
-	answer, err := actors.GuardStream(ctx, to.breaker, func(ctx context.Context, beat func()) (string, error) {
+	answer, err := actors.GuardStream(ctx, to.breaker, func(ctx context.Context, beat func()) (model.Completion, error) {
 		q.Call, q.Period = int(c.calls.Add(1)), c.sent.note(ctx)
-		return c.tell.Chat(ctx, to.client, info.ID, info.Attempt, func(ctx context.Context, chunk func()) (string, error) {
+		return c.tell.Chat(ctx, to.client, info.ID, info.Attempt, func(ctx context.Context, chunk func()) (model.Completion, error) {
 			pieces := 0
 			return to.client.Chat(ctx, q, func(string) {
 				beat()
@@ -106,7 +106,7 @@ func (c *crew) ask(ctx context.Context, to *line, info routing.TaskInfo, prompt 
 	if hopeless(err) {
 		err = routing.Permanent(err)
 	}
-	return answer, err
+	return answer.Text, err
 }
 
 // hopeless reports whether the model refused the request as such, or the key: asking again won't help.

@@ -145,6 +145,9 @@ func conduct(stop context.Context, cfg config, in *source.Input, rec *record, co
 	if cfg.llm != "" {
 		crew.model.client = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
 	}
+	if tell.Wanted() {
+		crew.model.client.Tokens = &model.TokenCount{}
+	}
 
 	drills := newDrills(planted, crew)
 	owed := owed(drills, rec.begun)

@@ -8,7 +8,7 @@
 //
 //	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
 //	client := model.Client{BaseURL: server.URL(), Model: "extractive"}
-//	text, err := client.Chat(ctx, model.Question{Task: "summarize:server.go", Attempt: attempt, Prompt: prompt}, nil)
+//	answer, err := client.Chat(ctx, model.Question{Task: "summarize:server.go", Attempt: attempt, Prompt: prompt}, nil)
 //
 // The client works with any OpenAI-compatible endpoint. It tries once: to try again is the business of whoever leases
 // the task. Its errors say what happened, and only an overload says when to come back.
@@ -45,6 +45,12 @@ type chatRequest struct {
 	Model    string    `json:"model"`
 	Messages []message `json:"messages"`
 	Stream   bool      `json:"stream"`
+
+	StreamOptions *streamOptions `json:"stream_options,omitempty"`
+}
+
+type streamOptions struct {
+	IncludeUsage bool `json:"include_usage"`
 }
 
 type message struct {
@@ -58,6 +64,7 @@ type chatResponse struct {
 	Object  string    `json:"object"`
 	Model   string    `json:"model"`
 	Choices []choice  `json:"choices"`
+	Usage   *usage    `json:"usage,omitempty"`
 	Error   *apiError `json:"error,omitempty"`
 }
 

@@ -53,8 +53,9 @@ func TestAnAnswerIsStreamed(t *testing.T) {
 	var pieces []string
 	answer, err := c.Chat(t.Context(), Question{Task: "summarize:a b/ü.go", Attempt: 1, Prompt: prompt}, func(p string) { pieces = append(pieces, p) })
 	require.NoError(t, err)
-	assert.Equal(t, "Package boat rows boats. Oar is what moves boats over rivers.", answer)
-	assert.Equal(t, answer, strings.Join(pieces, ""))
+	assert.Equal(t, "Package boat rows boats. Oar is what moves boats over rivers.", answer.Text)
+	assert.Zero(t, answer.Tokens, "nobody asked")
+	assert.Equal(t, answer.Text, strings.Join(pieces, ""))
 	assert.Len(t, pieces, 3)
 	assert.Equal(t, Stats{
 		Total: 1, ByOutcome: map[Outcome]int{Answered: 1},
@@ -102,7 +103,7 @@ func TestEachFaultIsItsOwnErrorAndStrikesOnce(t *testing.T) {
 
 				answer, err = c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: attempt, Prompt: prompt}, nil)
 				require.NoError(t, err, "the same attempt again")
-				assert.Equal(t, Answer(prompt), answer)
+				assert.Equal(t, Answer(prompt), answer.Text)
 			}
 			_, err := c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 3, Prompt: prompt}, nil)
 			require.NoError(t, err)
@@ -219,7 +220,8 @@ func TestWithoutStreamTheAnswerIsOneObject(t *testing.T) {
 		resp.Body.Close()
 		assert.Equal(t, want, err == nil, "%v: %v", fault, err)
 		if want {
-			assert.Equal(t, "One is enough.", answer)
+			assert.Equal(t, "One is enough.", answer.Text)
+			assert.Equal(t, Tokens{Input: 3, Output: 3}, answer.Tokens)
 		}
 	}
 }
@@ -256,7 +258,7 @@ func TestCloseLetsRequestsEnd(t *testing.T) {
 		}
 	})
 	require.NoError(t, err)
-	assert.Equal(t, Answer(prompt), answer)
+	assert.Equal(t, Answer(prompt), answer.Text)
 	require.NoError(t, <-closed)
 	require.NoError(t, s.Close(context.Background()), "a second time")
 
@@ -377,7 +379,7 @@ func TestOtherServicesAreUnderstood(t *testing.T) {
 			}))
 			defer service.Close()
 			got, err := Client{BaseURL: service.URL + "/v1/", Key: "secret", HTTP: service.Client()}.Chat(t.Context(), Question{Task: "x", Attempt: 1, Prompt: "p"}, nil)
-			assert.Equal(t, tt.want, got)
+			assert.Equal(t, tt.want, got.Text)
 			if tt.err == nil {
 				require.NoError(t, err)
 				return
@@ -470,8 +472,8 @@ func FuzzStream(f *testing.F) {
 		var pieces strings.Builder
 		answer, err := readStream(strings.NewReader(stream), func(p string) { pieces.WriteString(p) })
 		if err == nil {
-			require.Equal(t, pieces.String(), answer)
-			require.NotEmpty(t, answer)
+			require.Equal(t, pieces.String(), answer.Text)
+			require.NotEmpty(t, answer.Text)
 		} else {
 			require.ErrorIs(t, err, ErrModel)
 			require.Empty(t, answer)
@@ -496,7 +498,7 @@ func Example() {
 	}
 	defer server.Close(context.Background())
 	client := Client{BaseURL: server.URL(), Model: "extractive"}
-	text, err := client.Chat(context.Background(), Question{Task: "summarize:boat.go", Attempt: 1, Prompt: prompt}, nil)
-	fmt.Println(text, err)
+	answer, err := client.Chat(context.Background(), Question{Task: "summarize:boat.go", Attempt: 1, Prompt: prompt}, nil)
+	fmt.Println(answer.Text, err)
 	// Output: Package boat rows boats. Oar is what moves boats over rivers. <nil>
 }

@@ -25,6 +25,12 @@ const (
 	DefaultChunkWords    = 4
 )
 
+// What stands in every answer, for it has to.
+const (
+	answerID    = "chatcmpl-demo"
+	chunkObject = "chat.completion.chunk"
+)
+
 // Bounds of what the server takes in.
 const (
 	maxRequest    = 1 << 20 // bytes of a request
@@ -197,7 +203,8 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "the request is not a JSON object with messages")
 		return
 	}
-	answer := Answer(question(asked.Messages))
+	prompt := question(asked.Messages)
+	answer := Answer(prompt)
 
 	switch outcome, notice := s.outcome(q); outcome {
 	case Failed, DrillFailed:
@@ -214,7 +221,7 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 	case Stalled:
 		s.stall(r.Context(), w, asked, answer)
 	case Answered:
-		if err := s.answer(r.Context(), w, asked, answer); err != nil {
+		if err := s.answer(r.Context(), w, asked, answer, usageOf(prompt, answer)); err != nil {
 			s.books.abandoned()
 		}
 	}
@@ -229,12 +236,12 @@ func (s *Server) outcome(q Question) (outcome Outcome, notice int) {
 }
 
 // answer sends a whole answer, chunk by chunk if it was asked to.
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, asked chatRequest, answer string) error {
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, asked chatRequest, answer string, count *usage) error {
 	if !asked.Stream {
 		stop := "stop"
 		return writeJSON(w, http.StatusOK, chatResponse{
-			ID: "chatcmpl-demo", Object: "chat.completion", Model: asked.Model,
-			Choices: []choice{{Message: &message{Role: "assistant", Content: answer}, FinishReason: &stop}},
+			ID: answerID, Object: "chat.completion", Model: asked.Model,
+			Choices: []choice{{Message: &message{Role: "assistant", Content: answer}, FinishReason: &stop}}, Usage: count,
 		})
 	}
 	startStream(w)
@@ -250,6 +257,11 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, asked chatRe
 	}
 	if err := s.chunk(w, asked, "", "stop"); err != nil {
 		return err
+	}
+	if asked.StreamOptions != nil && asked.StreamOptions.IncludeUsage {
+		if err := s.send(w, chatResponse{ID: answerID, Object: chunkObject, Model: asked.Model, Choices: []choice{}, Usage: count}); err != nil {
+			return err
+		}
 	}
 	return event(w, "[DONE]")
 }
@@ -302,9 +314,12 @@ func (s *Server) chunk(w http.ResponseWriter, asked chatRequest, piece, finish s
 	if finish != "" {
 		c.FinishReason = &finish
 	}
-	data, err := json.Marshal(chatResponse{
-		ID: "chatcmpl-demo", Object: "chat.completion.chunk", Model: asked.Model, Choices: []choice{c},
-	})
+	return s.send(w, chatResponse{ID: answerID, Object: chunkObject, Model: asked.Model, Choices: []choice{c}})
+}
+
+// send sends one chunk of a stream.
+func (s *Server) send(w http.ResponseWriter, chunk chatResponse) error {
+	data, err := json.Marshal(chunk)
 	if err != nil {
 		return err
 	}
