@@ -46,7 +46,7 @@ func groupDrill(kind task.Drill, ids []string) drill {
 		},
 		owes: map[string]int{mechanism: len(ids)},
 		sees: func(e actors.Event) string {
-			if e.Kind == actors.GroupRestart && strings.HasPrefix(e.Path, drillPath(kind)) && e.Strategy == strategy.String() && e.Group == group {
+			if e.Kind == actors.GroupRestart && strings.HasPrefix(e.Path, drillPath(kind)+"/") && e.Strategy == strategy.String() && e.Group == group {
 				return mechanism
 			}
 			return ""

@@ -18,7 +18,7 @@ import (
 func TestRunWithoutItsCollector(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	code, stdout, stderr := demo("--input", project(t, oneFile), "--out", t.TempDir(), "--otlp", gone.URL, "--metrics", ":0")
+	code, stdout, stderr := demo("--input", project(t, oneFile), "--chaos", "off", "--out", t.TempDir(), "--otlp", gone.URL, "--metrics", ":0")
 	require.Equal(t, summary.ExitOK, code, stderr)
 	require.Contains(t, stdout, "verdict    ok")
 	require.Contains(t, stderr, "telemetry is lost")
