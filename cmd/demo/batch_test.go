@@ -401,7 +401,7 @@ func TestBatchKilledAndResumed(t *testing.T) {
 // The first interrupt finishes what agents are working on, and a resumed run does the rest.
 func TestBatchInterruptedAndResumed(t *testing.T) {
 	t.Parallel()
-	input, out := writeBatch(t, requests(3000)...), t.TempDir()
+	input, out := writeBatch(t, requests(1500)...), t.TempDir()
 	cmd := exec.Command(os.Args[0], "--input", input, "--out", out, "--json")
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	stdout, err := cmd.StdoutPipe()
@@ -419,13 +419,13 @@ func TestBatchInterruptedAndResumed(t *testing.T) {
 	require.Equal(t, summary.ExitInterrupted, cmd.ProcessState.ExitCode())
 	s := summaryOf(t, text.String())
 	require.Zero(t, s.Tasks.Lost+s.Tasks.Cancelled+s.Tasks.Failed)
-	require.Less(t, s.Tasks.Done, 3000)
+	require.Less(t, s.Tasks.Done, 1500)
 	require.Len(t, results(t, read(t, out, batch.OutputFile)), s.Tasks.Done, "what is done by then is there")
 
 	code, printed, stderr := demo("--resume", "--out", out, "--json")
 	require.Equal(t, summary.ExitOK, code, stderr)
-	require.Equal(t, 3000, summaryOf(t, printed).Tasks.Done)
-	require.Len(t, settledLines(printed), 3000-s.Tasks.Done)
+	require.Equal(t, 1500, summaryOf(t, printed).Tasks.Done)
+	require.Len(t, settledLines(printed), 1500-s.Tasks.Done)
 	code, printed, stderr = demo("verify", out)
 	require.Equal(t, summary.ExitOK, code, printed+stderr)
 }

@@ -162,7 +162,9 @@ func TestAStoreThatIsThereIsNotUsedUnasked(t *testing.T) {
 func TestInterruptedAndResumed(t *testing.T) {
 	t.Parallel()
 	out, store := t.TempDir(), filepath.Join(t.TempDir(), "store.db")
+	start := time.Now()
 	code, stdout, stderr := demo("--input", "goroot:go/types", "--store", store, "--timeout", "300ms", "--out", out, "--json")
+	require.Less(t, time.Since(start), drainTimeout, "nobody waits for subtasks that are kept")
 	require.Equal(t, summary.ExitTimeout, code, stderr)
 	s := summaryOf(t, stdout)
 	require.Zero(t, s.Tasks.Lost)

@@ -234,7 +234,7 @@ func keepWaiting(j *job, cause error) {
 	defer timer.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for hub.Counts().Leased > 0 {
+	for atWork(hub) {
 		select {
 		case <-j.tree.Done():
 			return
@@ -245,6 +245,15 @@ func keepWaiting(j *job, cause error) {
 		break
 	}
 	hub.Close(cause)
+}
+
+// atWork reports whether an agent works on something. One that awaits subtasks doesn't: they may wait for the next process.
+func atWork(hub *routing.Hub) bool {
+	leased := int(hub.Counts().Leased)
+	for _, s := range hub.Spokes() {
+		leased -= s.Awaiting
+	}
+	return leased > 0
 }
 
 // writeFiles puts the books and the report, in both its forms, into the folder of the run.
