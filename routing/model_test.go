@@ -125,7 +125,11 @@ func TestModel(t *testing.T) {
 				Store: store, Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
 				AttemptTimeout: modelTimeout, Results: results,
 			})
-			defer m.w.stopDriver()
+			defer func() { // also of a model that fails: nobody may be left that waits
+				m.w.stopDriver()
+				m.w.hub.Close(nil)
+				synctest.Wait()
+			}()
 			steps := map[string]func(*rapid.T){
 				"submit": m.submit, "settle": m.settle, "strike": m.strike, "strike more": m.strike, "pass": m.pass, "pass more": m.pass,
 				"join": seldom(m.join), "leave": seldom(m.leave), "pause": seldom(m.pause), "cancel": seldom(m.cancel),
