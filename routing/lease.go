@@ -128,7 +128,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome, room blank, events int) (next *Le
 		s.leases.remove(l)
 		l.stopResting()
 		s.wakeDrain()
-		h.vacate(l)
+		if l.waits == 0 {
+			h.vacate(l)
+		}
 	}
 	o.forCircuit = o.refused && s.behindOpen()
 	h.pulling = s
