@@ -43,9 +43,10 @@ const (
 // How long silences usually are is learned: for handlers by task type, for actors by node (instances of one template together). A silence is measured by
 // the tree's own clock, which doesn't count that the whole process stood still; but for every four seconds that really pass it counts one at least.
 //
-// What is learned may be wrong: of work that is mostly quick and now and then takes long, say. So each time that phi has made something fail, a silence of
-// that kind of work must be four times as long before phi counts again; that fades with what is done well. And no task gets into quarantine because phi
-// was wrong: if the next strike is the last one (see routing.Lease.LastChance), only Max counts.
+// What is learned may be wrong: of work that is mostly quick and now and then takes long, say. So a silence that is less than twice as long as the longest
+// of late never counts, and a task has four times as long after each of its strikes: if it was alive, that is learned. And no task gets into
+// quarantine because phi was wrong: if the next strike is the last one (see routing.Lease.Strikes), only Max counts. (So it does for all tasks if the hub puts
+// them aside at the first.)
 //
 // The zero value has the defaults. All of it may be changed while the tree runs: [Tree.Reconfigure].
 type Liveness struct {
@@ -129,17 +130,29 @@ const (
 	hung
 )
 
-// judge says what a silence means, given what is known of such work.
-func (l Liveness) judge(silence time.Duration, known *detector.Pace) (suspicion, float64) {
-	phi := 0.0
-	if known.Samples() >= fewSamples {
-		phi = known.Phi(silence)
+// judge says what a silence means, given what is known of such work, and how often that very piece of work has been ended before (last: and won't be
+// tried again). The latter is asked for only if it matters.
+func (l Liveness) judge(silence time.Duration, known *detector.Pace, strikes func() (before int, last bool)) (suspicion, float64) {
+	phiOf := func(silence time.Duration) float64 {
+		if known.Samples() < fewSamples {
+			return 0
+		}
+		return known.Phi(silence)
 	}
-	least := max(l.Min, known.Patience())
-	switch {
-	case silence >= l.Max || silence >= least && phi >= l.Phi:
+	phi := phiOf(silence)
+	if silence >= l.Max {
 		return hung, phi
-	case silence >= l.Max/2 || silence >= least/2 && phi >= l.Suspect:
+	}
+	least, counts, last := max(l.Min, known.Patience()), silence, false
+	if l.OnHung == HungFail && phi >= l.Suspect && silence >= least/2 {
+		var before int
+		before, last = strikes()
+		counts >>= min(2*before, 62)
+	}
+	switch counted := phiOf(counts); {
+	case counted >= l.Phi && counts >= least && !last:
+		return hung, phi
+	case counted >= l.Suspect && counts >= least/2, silence >= l.Max/2:
 		return suspected, phi
 	default:
 		return alive, phi

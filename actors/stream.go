@@ -90,7 +90,13 @@ func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.E
 
 func (s *stream) cutShort() bool { return false }
 
-func (s *stream) lastChance() bool { return false }
+// strikes takes each earlier attempt of the task for one that stalled.
+func (s *stream) strikes() (before int, last bool) {
+	if task, ok := routing.FromContext(s.ctx); ok {
+		before = task.Attempt - 1
+	}
+	return before, false
+}
 
 func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
 

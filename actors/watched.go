@@ -33,7 +33,7 @@ func (in *incarnation) cutShort() bool {
 	return in.phase != up || in.todo&toStop != 0 || in.suspended
 }
 
-func (in *incarnation) lastChance() bool { return false }
+func (in *incarnation) strikes() (before int, last bool) { return 0, false }
 
 // kindOfWork is the node's, or that of all instances of its template.
 func (in *incarnation) kindOfWork() (string, *detector.Pace) {
@@ -120,7 +120,7 @@ func (j *job) cutShort() bool {
 	return j.lost || j.revoked == j.seen
 }
 
-func (j *job) lastChance() bool { return j.seen.LastChance() }
+func (j *job) strikes() (before int, last bool) { return j.seen.Strikes() }
 
 func (j *job) kindOfWork() (string, *detector.Pace) {
 	j.seen = j.last()

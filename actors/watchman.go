@@ -33,8 +33,8 @@ type worker interface {
 	atWork() (busy, judged bool)
 	// cutShort says whether what it was doing since the last sign of life that a look has seen was ended by somebody else, so that nothing is learned of it.
 	cutShort() bool
-	// lastChance says that what it works on won't be tried again if it hangs now: then a guess isn't enough.
-	lastChance() bool
+	// strikes says how often what it works on was ended before, and whether it won't be tried again if it hangs now: then a guess isn't enough.
+	strikes() (before int, last bool)
 	// kindOfWork names what its intervals are learned under, or returns the pace of one that learns by itself. It is asked at each sign of life.
 	kindOfWork() (name string, own *detector.Pace)
 	liveness() Liveness
@@ -184,19 +184,12 @@ func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 		return
 	}
 	length := max(w.now()-entry.since, now.Sub(entry.at)/slowest)
-	level, phi := terms.judge(length, entry.pace)
+	level, phi := terms.judge(length, entry.pace, of.strikes)
 	reason := &HungError{Silence: length, Last: entry.at, Phi: phi, Max: length >= terms.Max}
 	fails := terms.OnHung == HungFail
-	guess := fails && !reason.Max
-	if level == hung && guess && of.lastChance() {
-		level = suspected
-	}
 	switch {
 	case level == hung:
 		of.hangs(reason, fails)
-		if guess {
-			entry.pace.CutShort(length)
-		}
 		if fails {
 			delete(w.watched, of)
 		}

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,7 @@ func TestWatchmanLooksOnlyWhileSomethingIsBusy(t *testing.T) {
 type fakeWorker struct {
 	life                  detector.Stamp
 	busy, waits, cut, due atomic.Bool
+	struck                atomic.Int64
 	fails                 bool
 	told                  []suspicion
 	last                  *HungError
@@ -49,7 +51,7 @@ type fakeWorker struct {
 
 func (f *fakeWorker) atWork() (busy, judged bool)          { return f.busy.Load(), !f.waits.Load() }
 func (f *fakeWorker) cutShort() bool                       { return f.cut.Load() }
-func (f *fakeWorker) lastChance() bool                     { return f.due.Load() }
+func (f *fakeWorker) strikes() (before int, last bool)     { return int(f.struck.Load()), f.due.Load() }
 func (f *fakeWorker) kindOfWork() (string, *detector.Pace) { return "fake", nil }
 func (f *fakeWorker) liveness() Liveness {
 	if f.fails {
@@ -316,7 +318,7 @@ func TestWatchmanLearnsOfTasksAndMessagesThatEndedByThemselves(t *testing.T) {
 	}
 }
 
-// A failure that was a guess gives the next silence more time; one that has no next isn't guessed.
+// What was ended on a guess has more time when it is tried again, and nothing else has; what isn't tried again isn't guessed.
 func TestWatchmanGuessesLessEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatchman(100 * time.Millisecond)
@@ -341,14 +343,19 @@ func TestWatchmanGuessesLessEachTime(t *testing.T) {
 		}
 		first := hangs()
 		require.Less(t, first.Silence, 5*time.Second)
+		require.Equal(t, first.Silence, hangs().Silence)
+		f.struck.Store(1)
 		second := hangs()
 		require.InEpsilon(t, 4*first.Silence.Seconds(), second.Silence.Seconds(), 0.05)
+		f.struck.Store(math.MaxInt32)
+		require.True(t, hangs().Max)
+		f.struck.Store(1)
 		f.due.Store(true)
 		last := hangs()
 		require.InDelta(t, 300, last.Silence.Seconds(), 0.2)
 		require.True(t, last.Max && last.Phi > DefaultHungPhi)
 		f.due.Store(false)
-		require.InEpsilon(t, 4*second.Silence.Seconds(), hangs().Silence.Seconds(), 0.05, "what was no guess doesn't make it wait longer")
+		require.Equal(t, second.Silence, hangs().Silence, "what was no guess doesn't make it wait longer")
 	})
 }
 

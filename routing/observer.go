@@ -34,11 +34,13 @@ type Observer interface {
 // Observe makes o hear of what the handler does. Call it before Context, if at all.
 func (l *Lease) Observe(o Observer) { l.observer = o }
 
-// LastChance reports whether the task goes into quarantine if this attempt crashes, hangs or times out.
-func (l *Lease) LastChance() bool {
+// Strikes reports how many attempts of the task have crashed, hung or timed out before this one, and whether the next that does is the last: the task
+// goes into quarantine then.
+func (l *Lease) Strikes() (before int, last bool) {
 	l.hub.mu.Lock()
 	defer l.hub.mu.Unlock()
-	return int(l.task.strikes)+1 >= l.task.lane.quarantineAfter
+	before = int(l.task.strikes)
+	return before, before+1 >= l.task.lane.quarantineAfter
 }
 
 func (l *Lease) beat() {

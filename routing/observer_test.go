@@ -12,28 +12,30 @@ import (
 	"github.com/mistersmith/mistersmith/routing"
 )
 
-func TestTheLastChanceIsTheAttemptBeforeQuarantine(t *testing.T) {
+func TestTheLastStrikeIsTheOneBeforeQuarantine(t *testing.T) {
 	inWorld(t, routing.Options{QuarantineAfter: 3}, func(w *world) {
 		handle := w.submit(1)
 		attempt := 0
-		settles := func(o routing.Outcome, last bool) {
+		settles := func(o routing.Outcome, before int, last bool) {
 			t.Helper()
 			attempt++
 			s := w.join(fmt.Sprint("s", attempt), 1, 1)
 			w.pass(time.Minute) // its backoff
-			assert.Equal(t, last, s.only().LastChance(), "attempt %d", attempt)
+			strikes, isLast := s.only().Strikes()
+			assert.Equal(t, before, strikes, "attempt %d", attempt)
+			assert.Equal(t, last, isLast, "attempt %d", attempt)
 			s.settleOnly(o)
 			s.Leave(errBroken)
 		}
-		settles(routing.Crashed(errBroken, nil), false)
-		settles(routing.Error(errBroken), false)
-		settles(routing.Hung(errBroken), false)
-		settles(routing.Released(errBroken), true)
-		settles(routing.Error(errBroken), true)
-		settles(routing.Hung(errBroken), true)
+		settles(routing.Crashed(errBroken, nil), 0, false)
+		settles(routing.Error(errBroken), 1, false)
+		settles(routing.Hung(errBroken), 1, false)
+		settles(routing.Released(errBroken), 2, true)
+		settles(routing.Error(errBroken), 2, true)
+		settles(routing.Hung(errBroken), 2, true)
 		assert.Equal(t, routing.StateQuarantined, handle.Status())
 		require.NoError(t, w.hub.Requeue(handle.ID()))
-		settles(routing.Done(2), false)
+		settles(routing.Done(2), 0, false)
 	})
 }
 

@@ -52,3 +52,49 @@ func TestAStalledStreamIsFoundHoweverItsPiecesCameBunched(t *testing.T) {
 		})
 	}
 }
+
+// Of an answer that pauses longer than any before it, nobody knows whether it hangs. Each attempt of its task waits four times as long, and what that finds out holds for all.
+func TestAStreamHasMoreTimeEachTime(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		answer := func(ctx context.Context, beat func(), pause time.Duration) (int, error) {
+			for i := range 200 {
+				gap := 20 * time.Millisecond
+				if i == 100 {
+					gap = pause
+				}
+				select {
+				case <-time.After(gap):
+					beat()
+				case <-ctx.Done():
+					return 0, context.Cause(ctx)
+				}
+			}
+			return 1, nil
+		}
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+			actors.Breaker{ID: "llm"},
+			actors.Agent("asker", longType, func(ctx context.Context, seconds int) (int, error) {
+				return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+					return answer(ctx, beat, time.Duration(seconds)*time.Second)
+				})
+			}),
+		}})
+		attempts := func(seconds int) (n int) {
+			t.Helper()
+			h, err := longType.Submit(t.Context(), tree, seconds)
+			require.NoError(t, err)
+			_, err = h.Await(within(t, time.Hour))
+			require.NoError(t, err)
+			info, _ := tree.Hub().Inspect(h.ID())
+			for _, a := range info.Attempts[:len(info.Attempts)-1] {
+				var stall *breaker.StalledError
+				require.ErrorAs(t, a.Err, &stall)
+			}
+			return len(info.Attempts)
+		}
+		require.Equal(t, 1, attempts(0))
+		require.Equal(t, 3, attempts(15))
+		require.Equal(t, 1, attempts(15))
+		stop(t, tree)
+	})
+}
