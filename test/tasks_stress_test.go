@@ -86,8 +86,14 @@ func newTasksStress(t *testing.T, r *rand.Rand, rates scriptRates) *tasksStress 
 	for i := range s.pools {
 		root.Children = append(root.Children, actors.Supervisor{ID: fmt.Sprint("pool", i), Strategy: strategy(), Children: []actors.Child{actors.Pool(3, s.agent("w"))}})
 	}
+	var store routing.Store
+	if r.IntN(2) == 0 {
+		s.say("with a store")
+		store = newShelf()
+	}
 	s.tree = start(t, root, actors.WithAbandonLimit(1<<20), actors.WithHub(routing.Options{
 		OnEvent: s.books.hear, AttemptTimeout: 5 * time.Second, Balancer: stressBalancers[balancer](r.Uint64()), Capacity: 100, Results: pick(r, -1, 10, 1000),
+		Store: store,
 	}))
 	return s
 }
@@ -166,7 +172,10 @@ func (s *tasksStress) check() {
 	for id, e := range s.expected {
 		state := s.ended[id]
 		allowed := state == e.fate || e.cancelled && state == routing.StateCancelled || e.deadline && state == routing.StateExpired
-		require.True(s.t, allowed, "%s is %v, was to be %v: %+v", id, state, e.fate, e.order.script(s.rates))
+		if !allowed {
+			now, _ := hub.Inspect(id)
+			require.Fail(s.t, "another fate", "%s is %v, was to be %v: %+v, %+v", id, state, e.fate, e.order.script(s.rates), now.Attempts)
+		}
 		switch state {
 		case routing.StateDone:
 			got, err := e.handle.Await(s.t.Context())
@@ -243,8 +252,8 @@ func (s *tasksStress) submit() {
 	require.NoError(s.t, err)
 	e.handle = handle
 	s.expected[handle.ID()] = e
-	again, err := orders.Submit(s.t.Context(), s.tree, order{}, routing.ID(handle.ID()))
-	if handle.Status() == routing.StateWaiting { // else it may be forgotten already
+	again, err := orders.Submit(s.t.Context(), s.tree, o, routing.ID(handle.ID()))
+	if handle.Status() == routing.StateWaiting { // else it may be forgotten already, and this is another one
 		require.NoError(s.t, err)
 		require.Equal(s.t, handle.ID(), again.ID())
 	}
@@ -319,7 +328,7 @@ func (s *tasksStress) release() {
 			err := s.tree.Hub().Requeue(q.ID)
 			s.say("requeue %s: %v", q.ID, err)
 			if err == nil {
-				again, err := orders.Submit(s.t.Context(), s.tree, order{}, routing.ID(q.ID))
+				again, err := orders.Submit(s.t.Context(), s.tree, e.order, routing.ID(q.ID)) // another one, if its deadline has passed and it is forgotten
 				require.NoError(s.t, err)
 				e.handle = again
 			}
