@@ -84,9 +84,8 @@ func (a *agent) make() {
 		a.made(&agentMade{code: a.spec.New()})
 		return
 	}
-	a.goAside(func() { // whatever happens in there, an answer comes
-		m := &agentMade{err: ErrGoexit}
-		defer func() { a.in.post(m) }()
+	m := &agentMade{err: ErrGoexit}
+	a.goAside(func() {
 		defer func() {
 			if value := recover(); value != nil {
 				m.err = newPanicError(value)
@@ -96,17 +95,20 @@ func (a *agent) make() {
 		if m.err == nil && m.code.Start != nil {
 			m.err = m.code.Start(a.ctx)
 		}
-	})
+	}, func() { a.in.post(m) })
 }
 
-// goAside runs user code beside the actor. It counts as left behind if it outlives the incarnation.
-func (a *agent) goAside(run func()) {
+// goAside runs user code beside the actor, and then tells of it, however that code has ended. The code counts as left behind if it outlives the incarnation, but
+// not if that ends because of what it was told.
+func (a *agent) goAside(run, tell func()) {
 	j := newJob(a)
 	a.mu.Lock()
 	a.jobs[j] = struct{}{}
 	a.mu.Unlock()
 	a.in.node.tree.dispatcher.Schedule(func() {
 		defer a.done(j, false)
+		defer tell()
+		defer j.stray.returned()
 		run()
 	})
 }
@@ -273,11 +275,11 @@ func (a *agent) sayBye() bool {
 		a.in.drained()
 		return false
 	}
+	var crashed error
 	a.goAside(func() {
-		defer a.in.post(&agentBye{})
 		defer func() {
 			if value := recover(); value != nil {
-				a.in.exit(newPanicError(value))
+				crashed = newPanicError(value)
 			}
 		}()
 		if unsaved {
@@ -290,6 +292,11 @@ func (a *agent) sayBye() bool {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), a.in.node.patience())
 		defer cancel()
 		a.code.Stop(ctx)
+	}, func() {
+		if crashed != nil {
+			a.in.exit(crashed)
+		}
+		a.in.post(&agentBye{})
 	})
 	return true
 }

@@ -334,7 +334,7 @@ func (k *keeper) want(answer chan error) {
 		k.wanted = append(k.wanted, answer)
 	default:
 		k.saving = make(chan struct{})
-		k.agent.goAside(func() { k.saveAside(answer) })
+		k.agent.goAside(func() { k.saveAside(answer) }, func() {})
 	}
 }
 

@@ -91,6 +91,7 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 			o, failure = routing.Crashed(p, p.Stack), p
 		default: // runtime.Goexit: this goroutine ends here, so what run would do is done now
 			j.lease.Settle(routing.Crashed(ErrGoexit, nil))
+			j.stray.returned() // before its agent ends for it, and finds it running
 			a.in.fail(ErrGoexit)
 		}
 		span.end(o, failure, lost)

@@ -263,12 +263,16 @@ func (l *lane) shutOut() (n int) {
 	return n
 }
 
-// ownSpoke returns the only spoke that may have a task now, or nil.
+// ownSpoke returns the only spoke that may have a task now, or nil. A key whose owner takes no tasks is about to have another one.
 func (t *task) ownSpoke() *Spoke {
-	if t.strand == nil && t.pin() == nil {
+	switch pin := t.pin(); {
+	case pin != nil:
+		return pin.spoke
+	case t.strand != nil && t.strand.owner.able:
+		return t.strand.owner.spoke
+	default:
 		return nil
 	}
-	return t.seat().spoke
 }
 
 // ownSpokeToBe is ownSpoke for a task that isn't accepted yet.

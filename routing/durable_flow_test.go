@@ -390,3 +390,44 @@ func TestThePartsOfADeadProcessEndWithTheirSubtasks(t *testing.T) {
 		},
 	)
 }
+
+// Of those that may kill the process one is tried at a time. One that awaits another of them doesn't keep that from being tried.
+func TestASuspectDoesNotWaitForItsSubtask(t *testing.T) {
+	begin := func(w *world) *spoke {
+		w.declare()
+		return w.join("a", 1, 2)
+	}
+	recurse := func(s *spoke) {
+		parent := s.leases()[0]
+		for _, l := range s.leases() {
+			if l.ID() == "parent" {
+				parent = l
+			}
+		}
+		require.Equal(s.w.t, "parent", parent.ID())
+		go func() { _, _ = double.Do(parent.Context(context.Background()), s.w.hub, 1, routing.ID("child")) }()
+		synctest.Wait()
+		require.Len(s.w.t, s.leases(), 2, "the child runs")
+	}
+	lives(t, routing.Options{Interruptions: 3},
+		func(w *world) {
+			s := begin(w)
+			w.submit(0, routing.ID("parent"))
+			recurse(s)
+		},
+		func(w *world) { recurse(begin(w)) },
+		func(w *world) {
+			s := begin(w)
+			other := w.inspect("child")
+			require.Equal(w.t, 2, other.Interrupted)
+			recurse(s)
+			for _, l := range s.leases() {
+				if l.ID() == "child" {
+					require.True(w.t, s.settle(l, routing.Done(1)))
+				}
+			}
+			s.settleOnly(routing.Done(1))
+			require.EqualValues(w.t, 2, w.hub.Counts().Done)
+		},
+	)
+}

@@ -50,6 +50,9 @@ func (l *Lease) rest(awaited *task) error {
 		if !l.spoke.left {
 			h.vacate(l)
 		}
+		if l.task.lease == l {
+			h.nextSuspect(l.task, now)
+		}
 		if next = h.pull(l.spoke, now); h.journal.deliver(next) {
 			next = nil
 		}

@@ -312,8 +312,8 @@ func (h *Hub) await(t *task, now int64) {
 }
 
 // goOn lets an unsettled task go on. An attempt that the process died during has ended. Who was in hand each time is set aside, so that a task
-// which kills its process doesn't do that for ever; and one short of that it is tried while no other such task of its type is, so that at the next death
-// it is known which of them it was.
+// which kills its process doesn't do that for ever; and one short of that it is tried while no other such task of its type is (but for those that await something), so that
+// at the next death it is known which of them it was.
 func (h *Hub) goOn(t *task, now int64) {
 	if t.state == StateLeased {
 		t.end(h.clock.at(now), OutcomeInterrupted, ErrInterrupted, nil)
@@ -341,12 +341,17 @@ func (h *Hub) goOn(t *task, now int64) {
 	}
 }
 
-// acquit clears a task of suspicion: an attempt has ended in some other way than with the process. The next suspect may try.
+// acquit clears a task of suspicion: an attempt has ended in some other way than with the process.
 func (h *Hub) acquit(t *task, now int64) {
 	if t.saved == nil || t.saved.interrupted == 0 {
 		return
 	}
 	t.saved.interrupted = 0
+	h.nextSuspect(t, now)
+}
+
+// nextSuspect lets another suspect try, if it was the turn of this one: it is cleared, or its handler awaits something, which may be one of the others.
+func (h *Hub) nextSuspect(t *task, now int64) {
 	l := t.lane
 	if l.suspect != t {
 		return

@@ -87,8 +87,14 @@ func newTasksStress(t *testing.T, r *rand.Rand, rates scriptRates) *tasksStress 
 	for i := range s.pools {
 		root.Children = append(root.Children, actors.Supervisor{ID: fmt.Sprint("pool", i), Strategy: strategy(), Children: []actors.Child{actors.Pool(3, s.agent("w"))}})
 	}
+	var store routing.Store
+	if r.IntN(2) == 0 {
+		s.say("with a store")
+		store = newShelf()
+	}
 	s.tree = start(t, root, actors.WithAbandonLimit(1<<20), actors.WithHub(routing.Options{
 		OnEvent: s.books.hear, AttemptTimeout: 5 * time.Second, Balancer: stressBalancers[balancer](r.Uint64()), Capacity: 100, Results: pick(r, -1, 10, 1000),
+		Store: store,
 	}))
 	return s
 }
@@ -323,7 +329,7 @@ func (s *tasksStress) release() {
 			err := s.tree.Hub().Requeue(q.ID)
 			s.say("requeue %s: %v", q.ID, err)
 			if err == nil {
-				again, err := orders.Submit(s.t.Context(), s.tree, order{}, routing.ID(q.ID))
+				again, err := orders.Submit(s.t.Context(), s.tree, e.order, routing.ID(q.ID)) // another one, if its deadline has passed and it is forgotten
 				require.NoError(s.t, err)
 				e.handle = again
 			}
