@@ -324,6 +324,7 @@ func (h *Hub) failStore(cause error) {
 			h.undo(t)
 		}
 	}
+	h.window.dropUnsettled()
 	now := h.clock.now()
 	for _, t := range h.unsettled() {
 		h.keep(t, j.failed, now)
@@ -351,9 +352,7 @@ func (h *Hub) undo(t *task) {
 	if t.state.Settled() && !s.state.Settled() {
 		if t.place == aside {
 			h.quarantine.remove(t)
-		} else {
-			h.window.remove(t)
-		}
+		} // else it is in the window, which drops it when all are undone
 		t.place = nowhere
 		h.move(t, StateWaiting)
 	}
@@ -362,7 +361,7 @@ func (h *Hub) undo(t *task) {
 		h.books.Waiting--
 		h.books.Accepted--
 		h.books.Refused++
-		h.index.remove(t)
+		h.index.remove(t.remembered())
 	}
 }
 
