@@ -79,15 +79,14 @@ func (h *Handle[Out]) result() (Out, error) { return resultOf[Out](h.hub, h.task
 
 // resultOf returns the outcome of a settled task, which doesn't change any more.
 func resultOf[Out any](h *Hub, t *task) (Out, error) {
-	out := t.out
 	if t.err != nil {
 		var zero Out
 		return zero, t.err
 	}
-	value, err := as[Out](out)
+	value, err := as[Out](t.value)
 	switch {
 	case err == errOtherType:
-		err = fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.index.id(t), t.lane.name, out, reflect.TypeFor[Out]())
+		err = fmt.Errorf("task %s of type %q returned a %T, not the %v that was asked for", h.index.id(t), t.lane.name, t.value, reflect.TypeFor[Out]())
 	case err != nil:
 		err = fmt.Errorf("task %s of type %q: its stored result doesn't decode as the %v that was asked for: %w", h.index.id(t), t.lane.name, reflect.TypeFor[Out](), err)
 	}

@@ -39,7 +39,7 @@ type Hub struct {
 	eager    []*seat  // have ready tasks of their own, and a free credit
 	reviewed []*seat  // have strands that may have to go elsewhere
 	pulling  *Spoke   // is about to take what it can have by itself
-	blank    blank    // of who is about to take what it can have
+	blank    *Lease   // to be used for it
 	outbox   []*Lease // given by the pump, not yet delivered
 	revoked  []revocation
 	after    []func() // to be called once the lock is given up
@@ -274,8 +274,8 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 		Submitted: h.clock.at(t.submitted),
 		Errors:    int(t.errors),
 		Strikes:   int(t.strikes),
-		Attempts:  slices.Clone(t.attempts),
-		Forgotten: int(t.forgotten),
+		Attempts:  h.attemptsOf(t),
+		Forgotten: t.forgotten(),
 		Progress:  t.progress(),
 		Inputs:    t.inputIDs(),
 	}

@@ -384,8 +384,8 @@ func (h *Hub) leaveInDoubt(t *task, reason error) {
 	if t.over.Load() { // they know: the hub was closed before its store failed
 		return
 	}
-	t.out = nil
-	t.err = &TaskError{ID: t.id, Type: t.lane.name, State: StateWaiting, Attempts: t.attempts, Err: &causedError{ErrKept, reason}}
+	t.value = nil
+	t.err = &TaskError{ID: t.id, Type: t.lane.name, State: StateWaiting, Attempts: h.attemptsOf(t), Err: &causedError{ErrKept, reason}}
 	h.finish(t)
 }
 
@@ -464,7 +464,7 @@ func (h *Hub) keepInput(t *task) error {
 	if h.journal == nil {
 		return nil
 	}
-	raw, err := encode(t.in)
+	raw, err := encode(t.value)
 	if err != nil {
 		return fmt.Errorf("its input can't be recorded: %w", err)
 	}

@@ -87,22 +87,14 @@ func (l *Lease) Info() TaskInfo {
 // It may be called from any goroutine.
 func (l *Lease) Settle(o Outcome) (next *Lease, accepted bool) {
 	defer l.releaseContext()
-	var room blank
-	if l.pulled { // there is likely to be another
-		room = newBlank()
+	var blank *Lease
+	if l.pulled { // there is likely to be another; it is made before the hub's mutex is taken
+		blank = &Lease{}
 	}
-	return l.hub.settleLease(l, o, room)
+	return l.hub.settleLease(l, o, blank)
 }
 
-// blank is what a lease needs, allocated before the hub's mutex is taken.
-type blank struct {
-	lease    *Lease
-	attempts []Attempt // room for one
-}
-
-func newBlank() blank { return blank{&Lease{}, make([]Attempt, 0, 1)} }
-
-func (h *Hub) settleLease(l *Lease, o Outcome, room blank) (next *Lease, accepted bool) {
+func (h *Hub) settleLease(l *Lease, o Outcome, blank *Lease) (next *Lease, accepted bool) {
 	if h.journal != nil {
 		o.store(l)
 	}
@@ -138,11 +130,11 @@ func (h *Hub) settleLease(l *Lease, o Outcome, room blank) (next *Lease, accepte
 	if o.kind.fatal() || o.kind == OutcomeReleased && accepted {
 		s.paused = true
 	}
-	h.blank = room
+	h.blank = blank
 	if next = h.pull(s, now); next != nil {
 		next.pulled = true
 	}
-	h.blank = blank{}
+	h.blank = nil
 	h.pulling = nil
 	if h.journal.deliver(next) {
 		next = nil

@@ -90,7 +90,9 @@ func (l *ledger) move(t *task, to State) {
 
 // retire puts a settled task into the window.
 func (l *ledger) retire(t *task) {
-	t.in = nil
+	if t.state != StateDone {
+		t.value = nil
+	}
 	l.journal.retire(t)
 	t.forgetInputs()
 	l.remember(t)
