@@ -55,9 +55,7 @@ func FromContext(ctx context.Context) (TaskInfo, bool) {
 // ([ErrExpired], [ErrAttemptTimeout], [ErrRevoked], or what the canceller gave), as soon as the result would not count any more, and
 // with context.Canceled once the lease is settled. Call it at most once.
 func (l *Lease) Context(parent context.Context) context.Context {
-	l.ctxMu.Lock()
 	l.parent = parent
-	l.ctxMu.Unlock()
 	return (*jobContext)(l)
 }
 

@@ -187,6 +187,7 @@ func (h *Hub) finish(t *task) {
 	t.over.Store(true)
 	if t.done != nil {
 		close(t.done)
+		t.done = nil
 	}
 	h.endUpdates(t)
 }
