@@ -180,7 +180,9 @@ func (h *Hub) accept(t *task, now int64) {
 	t.joinFamily()
 	h.thread(t)
 	t.notePinned()
-	h.emit(Event{Kind: EventSubmitted}, t, now)
+	if h.heard() {
+		h.emit(Event{Kind: EventSubmitted}, t, now)
+	}
 }
 
 // enter lets an accepted task wait: for its inputs, or for a spoke.

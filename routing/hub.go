@@ -240,8 +240,13 @@ func (h *Hub) finishDrain() {
 	}
 }
 
+// heard reports whether anybody is told of events. Those that each task has aren't even put together if not.
+func (h *Hub) heard() bool {
+	return h.feed.call != nil && (h.feed.listening == nil || h.feed.listening())
+}
+
 func (h *Hub) emit(e Event, t *task, now int64) {
-	if h.feed.call == nil || h.feed.listening != nil && !h.feed.listening() {
+	if !h.heard() {
 		return
 	}
 	e.Time = h.clock.at(now)

@@ -26,8 +26,6 @@ type Lease struct {
 
 	parent   context.Context // of the attempt's; set before anybody has that
 	ctxMu    sync.Mutex      // guards the rest; not held while calling onRevoke, or cancel once the context is known
-	ctx      context.Context // behind the attempt's, once it was needed
-	cancel   func(cause error)
 	onRevoke func(*Lease)
 	gone     error // the lease was revoked, or returned
 	extra    *leaseExtra
@@ -35,6 +33,8 @@ type Lease struct {
 
 // leaseExtra is what most leases do without. It is guarded by ctxMu.
 type leaseExtra struct {
+	ctx      context.Context // behind the attempt's, once it was needed
+	cancel   func(cause error)
 	timer    *time.Timer    // of the time limit, if its context was made
 	restedAt int64          // since when that stands still, on the hub's clock; 0 if it doesn't
 	named    map[string]int // subtasks of the attempt, by derived id

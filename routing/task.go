@@ -110,6 +110,7 @@ type task struct {
 	strikes     uint16
 	maxAttempts uint16
 	attempt     int32
+	scheduled   int32 // position in the schedule
 
 	node[*task]         // queue, hold or quarantine
 	lease       *Lease  // the current one
@@ -127,7 +128,6 @@ type task struct {
 	submitted, deadline int64
 	readyAt             int64 // end of a delay or a hold
 	due                 int64 // when the schedule looks at it next
-	scheduled           int32 // position in the schedule
 }
 
 func (t *task) links() *node[*task]     { return &t.node }

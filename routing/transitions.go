@@ -70,7 +70,9 @@ func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
 	h.occupy(l)
 	h.books.Attempts++
 	h.plan(t)
-	h.emit(Event{Kind: EventLeased, Attempt: l.attempt, Spoke: s.id}, t, now)
+	if h.heard() {
+		h.emit(Event{Kind: EventLeased, Attempt: l.attempt, Spoke: s.id}, t, now)
+	}
 	return l
 }
 
@@ -153,11 +155,13 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 		t.err = &TaskError{ID: h.index.id(t), Type: t.lane.name, State: state, Attempts: h.attemptsOf(t), Err: o.err}
 	}
 	h.announce(t, now)
-	e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
-	if ended != nil {
-		e.Attempt, e.Spoke = ended.attempt, ended.spoke.id
+	if h.heard() {
+		e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
+		if ended != nil {
+			e.Attempt, e.Spoke = ended.attempt, ended.spoke.id
+		}
+		h.emit(e, t, now)
 	}
-	h.emit(e, t, now)
 	if state == StateQuarantined {
 		h.setAside(t, now)
 	} else {
