@@ -113,7 +113,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome, blank *Lease) (next *Lease, accep
 		s.leases.remove(l)
 		l.stopResting()
 		s.wakeDrain()
-		h.vacate(l)
+		if l.waits == 0 {
+			h.vacate(l)
+		}
 	}
 	o.forCircuit = o.refused && s.behindOpen()
 	h.pulling = s

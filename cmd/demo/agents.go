@@ -21,8 +21,6 @@ var (
 	summarizeType = routing.NewType[audit.Doc, audit.Summary](task.TypeSummarize)
 	metricsType   = routing.NewType[string, audit.Metrics](task.TypeMetrics) // in: the path of the file
 	reviewType    = routing.NewType[reviewInput, audit.Review](task.TypeReview)
-	poisonType    = routing.NewType[string, string](task.TypePoison)
-	outageType    = routing.NewType[string, task.DrillResult](task.TypeBreaker)
 )
 
 // reviewInput is what a review starts from: the two tasks before it.
@@ -33,23 +31,23 @@ type reviewInput struct {
 
 // Names of nodes that others ask.
 const (
-	rootID        = "root"
-	indexPath     = "root/code/index"
-	glossaryPath  = "root/review/glossary"
-	poisonPath    = "root/drills/poison"
-	outagePath    = "root/drills/outage"
-	modelBreaker  = "llm"
-	outageBreaker = "drill-llm"
+	rootID       = "root"
+	indexPath    = "root/code/index"
+	glossaryPath = "root/review/glossary"
+	modelBreaker = "llm"
 )
 
 // crew is what the agents share: the plan of what goes wrong, and the model they ask.
 type crew struct {
-	plan  chaos.Plan
-	model line // summaries
-	drill line // the outage drill: always the embedded server
-	sent  *sentLog
-	tell  *telemetry.Telemetry
-	calls atomic.Int64 // requests sent
+	plan   chaos.Plan
+	model  line // summaries
+	outage line // that drill's: always the embedded server
+	stream line // the stall drill's: likewise
+	seen   *sightings
+	over   *once // given when nothing is left to do but to stop
+	sent   *sentLog
+	tell   *telemetry.Telemetry
+	calls  atomic.Int64 // requests sent
 }
 
 // line is a way to a model: through a breaker node of the tree.
@@ -92,9 +90,9 @@ func (c *crew) summarize(ctx context.Context, doc audit.Doc) (audit.Summary, err
 // ask makes one call to the model. It doesn't try again: that is the hub's business.
 func (c *crew) ask(ctx context.Context, to *line, info routing.TaskInfo, prompt string) (string, error) {
 	q := model.Question{Task: info.ID, Attempt: info.Attempt, Prompt: prompt, Heard: int(to.heard.Load())} // before it gets in line: what was heard by now, it keeps to
-	answer, err := actors.GuardStream(ctx, to.breaker, func(ctx context.Context, beat func()) (string, error) {
+	answer, err := actors.GuardStream(ctx, to.breaker, func(ctx context.Context, beat func()) (model.Completion, error) {
 		q.Call, q.Period = int(c.calls.Add(1)), c.sent.note(ctx)
-		return c.tell.Chat(ctx, to.client, info.ID, info.Attempt, func(ctx context.Context, chunk func()) (string, error) {
+		return c.tell.Chat(ctx, to.client, info.ID, info.Attempt, func(ctx context.Context, chunk func()) (model.Completion, error) {
 			pieces := 0
 			return to.client.Chat(ctx, q, func(string) {
 				beat()
@@ -108,7 +106,7 @@ func (c *crew) ask(ctx context.Context, to *line, info routing.TaskInfo, prompt 
 	if hopeless(err) {
 		err = routing.Permanent(err)
 	}
-	return answer, err
+	return answer.Text, err
 }
 
 // hopeless reports whether the model refused the request as such, or the key: asking again won't help.
@@ -145,17 +143,4 @@ func (c *crew) review(ctx context.Context, in reviewInput) (audit.Review, error)
 		return audit.Review{}, err
 	}
 	return audit.Assess(in.Summary, in.Metrics, terms), nil
-}
-
-// poison crashes every agent that touches it.
-func (c *crew) poison(ctx context.Context, _ string) (string, error) {
-	info := c.mayPanic(ctx)
-	return "", routing.Permanent(fmt.Errorf("%s was to crash its agent and did not", info.ID))
-}
-
-// outage is one call of a burst to a model that is down at first.
-func (c *crew) outage(ctx context.Context, id string) (task.DrillResult, error) {
-	info, _ := routing.FromContext(ctx)
-	answer, err := c.ask(ctx, &c.drill, info, task.DrillPrompt(id))
-	return task.DrillResult{Answer: answer}, err
 }

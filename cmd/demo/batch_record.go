@@ -116,7 +116,7 @@ func openBatchRecord(cfg *config, file *batch.File, c *console) (*record, error)
 	case errors.Is(err, fs.ErrNotExist) && cfg.resume:
 		c.logger.Warn("there is no such store: starting fresh", "store", cfg.store)
 	}
-	r := &record{settled: make(map[string]routing.State)}
+	r := &record{settled: make(map[string]routing.State), begun: make(map[string]bool)}
 	var err error
 	if r.store, err = boltstore.Open(cfg.store, boltstore.Options{}); err != nil {
 		return nil, fmt.Errorf("--store: %w", err)

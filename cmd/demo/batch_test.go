@@ -78,6 +78,7 @@ func results(t *testing.T, text string) (all []resultLine) {
 const goSource = `"// Package one is alone.\npackage one\n\nfunc F(a bool) int {\n\tif a {\n\t\treturn 1\n\t}\n\treturn 0\n}\n"`
 
 func TestBatchOfTasks(t *testing.T) {
+	t.Parallel()
 	input, out := writeBatch(t,
 		`{"id":"z","type":"chat","input":"A lease is one attempt."}`,
 		`{"id":"b","type":"summarize","input":{"path":"one.go","text":`+goSource+`}}`,
@@ -90,7 +91,7 @@ func TestBatchOfTasks(t *testing.T) {
 	require.Equal(t, summary.VerdictOK, s.Verdict)
 	require.Equal(t, 5, s.Tasks.Done)
 	require.Equal(t, 4, s.Model.Requests)
-	require.Empty(t, s.Planted.Poison, "nothing goes wrong in a batch unless it is wanted")
+	require.Empty(t, s.Planted["poison"], "nothing goes wrong in a batch unless it is wanted")
 	require.ElementsMatch(t, []string{"a", "b", "c", "d", "z"}, settledLines(stdout))
 	require.NoFileExists(t, filepath.Join(out, batch.ErrorsFile))
 
@@ -109,6 +110,7 @@ func TestBatchOfTasks(t *testing.T) {
 
 // What the model refuses is in the file of errors, with what it said; that is no reason to ask again.
 func TestBatchOfRequests(t *testing.T) {
+	t.Parallel()
 	lines := requests(3)
 	lines[1] = `{"custom_id":"bad","method":"POST","url":"/v1/chat/completions","body":{"model":"some","messages":[]}}`
 	input, out := writeBatch(t, lines...), t.TempDir()
@@ -146,6 +148,7 @@ func TestBatchOfRequests(t *testing.T) {
 
 // Agents crash and the model fails, and the output is what it is without.
 func TestBatchUnderChaos(t *testing.T) {
+	t.Parallel()
 	input, calm, wild := writeBatch(t, requests(60)...), t.TempDir(), t.TempDir()
 	code, _, stderr := demo("--input", input, "--out", calm)
 	require.Equal(t, summary.ExitOK, code, stderr)
@@ -220,6 +223,7 @@ func TestBatchAtAForeignModel(t *testing.T) {
 
 // Bad input and bad use are told in three lines at most, and before anything is done.
 func TestBatchUsageErrors(t *testing.T) {
+	t.Parallel()
 	good := writeBatch(t, requests(2)...)
 	chat := writeBatch(t, `{"id":"a","type":"chat","input":"x"}`)
 	bad := writeBatch(t, append(requests(2), "nope", requests(1)[0], `{"custom_id":"x","method":"PUT"}`)...)
@@ -262,6 +266,7 @@ func TestBatchUsageErrors(t *testing.T) {
 
 // verify finds whatever was done to the output, and names it.
 func TestVerifyFindsTamperedBatches(t *testing.T) {
+	t.Parallel()
 	lines := requests(3)
 	lines[1] = `{"custom_id":"bad","method":"POST","url":"/v1/chat/completions","body":{"model":"some","messages":[]}}`
 	input, out := writeBatch(t, lines...), t.TempDir()
@@ -320,6 +325,7 @@ func killedAfter(t *testing.T, n int, args ...string) (code int, told []string) 
 // A batch is killed in the middle, several times, and resumed. Each request is answered once, what is recorded is never asked again, by the books of a model server that outlives
 // all of it, and the output is that of a batch that ran through.
 func TestBatchKilledAndResumed(t *testing.T) {
+	t.Parallel()
 	const n, workers = 200, 4
 	server, err := model.Listen(model.Config{})
 	require.NoError(t, err)
@@ -394,7 +400,8 @@ func TestBatchKilledAndResumed(t *testing.T) {
 
 // The first interrupt finishes what agents are working on, and a resumed run does the rest.
 func TestBatchInterruptedAndResumed(t *testing.T) {
-	input, out := writeBatch(t, requests(3000)...), t.TempDir()
+	t.Parallel()
+	input, out := writeBatch(t, requests(1500)...), t.TempDir()
 	cmd := exec.Command(os.Args[0], "--input", input, "--out", out, "--json")
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	stdout, err := cmd.StdoutPipe()
@@ -412,13 +419,13 @@ func TestBatchInterruptedAndResumed(t *testing.T) {
 	require.Equal(t, summary.ExitInterrupted, cmd.ProcessState.ExitCode())
 	s := summaryOf(t, text.String())
 	require.Zero(t, s.Tasks.Lost+s.Tasks.Cancelled+s.Tasks.Failed)
-	require.Less(t, s.Tasks.Done, 3000)
+	require.Less(t, s.Tasks.Done, 1500)
 	require.Len(t, results(t, read(t, out, batch.OutputFile)), s.Tasks.Done, "what is done by then is there")
 
 	code, printed, stderr := demo("--resume", "--out", out, "--json")
 	require.Equal(t, summary.ExitOK, code, stderr)
-	require.Equal(t, 3000, summaryOf(t, printed).Tasks.Done)
-	require.Len(t, settledLines(printed), 3000-s.Tasks.Done)
+	require.Equal(t, 1500, summaryOf(t, printed).Tasks.Done)
+	require.Len(t, settledLines(printed), 1500-s.Tasks.Done)
 	code, printed, stderr = demo("verify", out)
 	require.Equal(t, summary.ExitOK, code, printed+stderr)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 )
 
 // closing makes the summary of a run: it stops what runs, counts, and holds the counts against each other.
@@ -18,6 +19,7 @@ type closing struct {
 	stop   context.Context // whose cause says whether the run was cut short
 	cfg    config
 	drills chaos.Drills
+	owed   map[string]int // of them, by mechanism
 	job    *job
 	watch  *watch
 	crew   *crew
@@ -26,11 +28,25 @@ type closing struct {
 
 // begin is what is known of any run.
 func (c closing) begin() (summary.Summary, summary.Facts) {
-	return summary.Summary{Seed: c.cfg.seed, Planted: summary.Planted{Poison: c.drills.Poison, Breaker: c.drills.Breaker}},
-		summary.Facts{
-			Interrupted: errors.Is(context.Cause(c.stop), errInterrupted),
-			OutOfTime:   errors.Is(context.Cause(c.stop), errOutOfTime),
+	s := summary.Summary{Seed: c.cfg.seed, Planted: make(map[string][]string)}
+	f := summary.Facts{
+		Interrupted: errors.Is(context.Cause(c.stop), errInterrupted),
+		OutOfTime:   errors.Is(context.Cause(c.stop), errOutOfTime),
+	}
+	for d, ids := range c.drills {
+		s.Planted[string(d)] = ids
+	}
+	for _, id := range c.drills.All() {
+		switch task.EndingOf(id) {
+		case task.Quarantined:
+			f.Planned.Quarantined = append(f.Planned.Quarantined, id)
+		case task.Cancelled:
+			f.Planned.Cancelled = append(f.Planned.Cancelled, id)
+		case task.Expired:
+			f.Planned.Expired = append(f.Planned.Expired, id)
 		}
+	}
+	return s, f
 }
 
 func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summary {
@@ -54,7 +70,7 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 
 	counts := tree.Hub().Counts()
 	s.Attempts, s.LateResultsRefused = int(counts.Attempts), int(counts.Late)
-	s.Tasks, f.Quarantined = c.watch.settledTasks(c.job.submitted, func(id string) bool {
+	s.Tasks, f.Ended = c.watch.settledTasks(c.job.submitted, func(id string) bool {
 		t, known := tree.Hub().Inspect(id)
 		return c.job.durable && known && !t.State.Settled()
 	})
@@ -65,12 +81,13 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 	s.GroupRestarts = summary.Groups{OneForAll: c.watch.counts.oneForAll, RestForOne: c.watch.counts.restForOne}
 	s.Breaker.Opened, s.Breaker.Closed = c.watch.counts.opened, c.watch.counts.closed
 	s.RecoveryMS = summary.Percentiles(c.watch.recovery)
-	f.Mechanisms = c.mechanisms(nodes)
+	s.Drills = c.crew.seen.summary(c.owed)
 
 	if missed := c.watch.events.Missed() + counts.EventsDropped; missed > 0 {
 		broken("%d events were missed: the counts can't be trusted", missed)
 	}
-	if !counts.Balanced() || int(counts.Accepted) != s.Tasks.Accepted || int(counts.Done) != s.Tasks.Done || int(counts.Quarantined) != s.Tasks.Quarantined {
+	if !counts.Balanced() || int(counts.Accepted) != s.Tasks.Accepted || int(counts.Done) != s.Tasks.Done || int(counts.Quarantined) != s.Tasks.Quarantined ||
+		int(counts.Cancelled) != s.Tasks.Cancelled || int(counts.Expired) != s.Tasks.Expired {
 		broken("the hub's books (%+v) are not what was seen of them (%+v)", counts, s.Tasks)
 	}
 	received := server.Stats()
@@ -79,23 +96,6 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 	c.compare(received, broken)
 	s.Judge(f)
 	return s
-}
-
-// mechanisms are what the plan wanted to happen, each counted where it was to. A run that was cut short owes none, and one that was killed in the middle of the burst owes none of
-// that: nobody has recorded what the breaker did.
-func (c closing) mechanisms(nodes actors.NodeSnapshot) []summary.Mechanism {
-	poison, outage := find(nodes, poisonPath), find(nodes, outagePath)
-	var ms []summary.Mechanism
-	if n := len(c.drills.Poison); n > 0 {
-		ms = append(ms, summary.Mechanism{Name: "poison crashes agents, which are restarted", Planned: 3 * n, Seen: c.record.crashes + failures(poison)})
-	}
-	if len(c.drills.Breaker) > 0 && !c.record.burst {
-		ms = append(ms,
-			summary.Mechanism{Name: "a burst opens the breaker", Planned: 1, Seen: int(breakers(outage).Opened)},
-			summary.Mechanism{Name: "the open breaker refuses calls", Planned: 1, Seen: int(breakers(outage).Rejected)},
-			summary.Mechanism{Name: "the breaker closes again", Planned: 1, Seen: int(breakers(outage).Closed)})
-	}
-	return ms
 }
 
 // compare holds what the embedded server received against what was sent: every attempt asks once, and what arrived was sent.
@@ -128,28 +128,6 @@ func breakers(n actors.NodeSnapshot) (sum breaker.Totals) {
 		sum.Closed += t.Closed
 	}
 	return sum
-}
-
-// failures counts the crashes in a subtree.
-func failures(n actors.NodeSnapshot) int {
-	sum := n.Failures
-	for _, child := range n.Children {
-		sum += failures(child)
-	}
-	return sum
-}
-
-// find returns the node of a subtree with that path, or none.
-func find(n actors.NodeSnapshot, path string) actors.NodeSnapshot {
-	if n.Path == path {
-		return n
-	}
-	for _, child := range n.Children {
-		if found := find(child, path); found.Path == path {
-			return found
-		}
-	}
-	return actors.NodeSnapshot{}
 }
 
 func closeServer(server *model.Server) error {

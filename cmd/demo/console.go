@@ -47,6 +47,9 @@ func newConsole(out, log io.Writer, cfg config, getenv func(string) string) *con
 		c.live = &live{began: time.Now()}
 		handler = instead{handler, c.live}
 	}
+	if cfg.quiet {
+		handler = aside{handler}
+	}
 	c.logger = slog.New(handler)
 	return c
 }

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,14 +63,20 @@ var oneFile = map[string]string{"one.go": "// Package one is alone.\npackage one
 
 // Every planned mechanism happens even on a single file, nothing is lost, and verify agrees.
 func TestRunOnOneFile(t *testing.T) {
+	t.Parallel()
 	out := t.TempDir()
 	code, stdout, stderr := demo("--input", project(t, oneFile), "--out", out, "--json")
 	require.Equal(t, summary.ExitOK, code, stderr)
 	s := summaryOf(t, stdout)
 	require.Equal(t, summary.VerdictOK, s.Verdict)
-	require.Equal(t, []string{"drill:poison-1", "drill:poison-2"}, s.Planted.Poison)
+	require.Equal(t, []string{"drill:poison-1", "drill:poison-2"}, s.Planted["poison"])
 	require.Equal(t, 2, s.Tasks.Quarantined)
-	require.Equal(t, s.Tasks.Accepted, s.Tasks.Done+s.Tasks.Quarantined)
+	require.Equal(t, s.Tasks.Accepted, s.Tasks.Done+s.Tasks.Quarantined+s.Tasks.Cancelled+s.Tasks.Expired)
+	require.Len(t, s.Drills, 19)
+	for mechanism, d := range s.Drills {
+		require.Positive(t, d.Planned, mechanism)
+		require.GreaterOrEqual(t, d.Seen, d.Planned, mechanism)
+	}
 	require.GreaterOrEqual(t, s.Restarts, 6, "each poison task crashes three agents")
 	require.Positive(t, s.Breaker.Opened)
 	require.Positive(t, s.Breaker.Rejected)
@@ -80,21 +88,48 @@ func TestRunOnOneFile(t *testing.T) {
 	require.Equal(t, summary.ExitOK, code, stdout+stderr)
 }
 
+// Whatever the seed, every level ends well, and its books are right.
+func TestEveryLevelWithSomeSeeds(t *testing.T) {
+	t.Parallel()
+	seeds := 2
+	if soak, err := strconv.Atoi(os.Getenv("MISTERSMITH_SOAK")); err == nil && soak > 0 {
+		seeds *= soak
+	}
+	for _, level := range []string{"off", "mild", "wild"} {
+		for seed := range seeds {
+			t.Run(fmt.Sprintf("%s seed %d", level, seed+2), func(t *testing.T) {
+				t.Parallel()
+				out := t.TempDir()
+				code, stdout, stderr := demo("--input", "goroot:encoding/json", "--chaos", level, "--seed", fmt.Sprint(seed+2), "--out", out, "--json")
+				require.Equal(t, summary.ExitOK, code, stdout+stderr)
+				for mechanism, d := range summaryOf(t, stdout).Drills {
+					require.GreaterOrEqual(t, d.Seen, d.Planned, mechanism)
+				}
+				code, stdout, stderr = demo("verify", out)
+				require.Equal(t, summary.ExitOK, code, stdout+stderr)
+			})
+		}
+	}
+}
+
 func TestNothingGoesWrongWithoutChaos(t *testing.T) {
+	t.Parallel()
 	code, stdout, stderr := demo("--input", "goroot:encoding/json", "--chaos", "off", "--out", t.TempDir(), "--json")
 	require.Equal(t, summary.ExitOK, code, stderr)
 	s := summaryOf(t, stdout)
 	require.Equal(t, s.Tasks.Accepted, s.Tasks.Done)
 	require.Equal(t, s.Tasks.Accepted, s.Attempts)
 	require.Zero(t, s.Restarts+s.Breaker.Opened+s.Tasks.Quarantined)
-	require.Equal(t, []string{}, s.Planted.Poison)
+	require.Empty(t, s.Planted)
+	require.Empty(t, s.Drills)
 }
 
 // The same seed on the same input gives the same books and the same report, however the scheduler plays and however many agents there are.
 func TestTwoRunsGiveTheSameResults(t *testing.T) {
+	t.Parallel()
 	first, second := t.TempDir(), t.TempDir()
 	for dir, workers := range map[string]string{first: "4", second: "7"} {
-		code, _, stderr := demo("--input", "goroot:encoding/json", "--seed", "11", "--workers", workers, "--out", dir)
+		code, _, stderr := demo("--input", "goroot:encoding/json", "--seed", "11", "--chaos", "wild", "--workers", workers, "--out", dir)
 		require.Equal(t, summary.ExitOK, code, stderr)
 	}
 	for _, name := range []string{books.ResultsFile, books.RunFile, reportFile} {
@@ -108,8 +143,9 @@ func TestTwoRunsGiveTheSameResults(t *testing.T) {
 
 // verify finds whatever was done to the results, and names it.
 func TestVerifyFindsTampering(t *testing.T) {
+	t.Parallel()
 	out := t.TempDir()
-	code, _, stderr := demo("--input", project(t, oneFile), "--out", out)
+	code, _, stderr := demo("--input", project(t, oneFile), "--chaos", "off", "--out", out)
 	require.Equal(t, summary.ExitOK, code, stderr)
 	path := filepath.Join(out, books.ResultsFile)
 	right, err := os.ReadFile(path)
@@ -158,6 +194,7 @@ func TestUsageErrors(t *testing.T) {
 }
 
 func TestOutOfTime(t *testing.T) {
+	t.Parallel()
 	code, stdout, stderr := demo("--input", "goroot:go/types", "--timeout", "100ms", "--out", t.TempDir(), "--json")
 	require.Equal(t, summary.ExitTimeout, code, stderr)
 	s := summaryOf(t, stdout)
@@ -177,6 +214,7 @@ func TestHelpFitsAScreen(t *testing.T) {
 
 // Any OpenAI-compatible endpoint will do; what it says can't be recomputed, but everything else is.
 func TestForeignModel(t *testing.T) {
+	t.Parallel()
 	server, err := model.Listen(model.Config{})
 	require.NoError(t, err)
 	defer closeServer(server)
@@ -191,30 +229,47 @@ func TestForeignModel(t *testing.T) {
 
 // The first interrupt finishes what agents are working on and reports, the second leaves at once.
 func TestInterrupt(t *testing.T) {
-	for name, signals := range map[string][]os.Signal{
-		"once": {os.Interrupt}, "twice": {os.Interrupt, os.Interrupt}, "terminated": {syscall.SIGTERM},
+	t.Parallel()
+	for name, c := range map[string]struct {
+		level   string
+		after   string // a line with that
+		signals []os.Signal
+	}{
+		"once":                     {"mild", "", []os.Signal{os.Interrupt}},
+		"twice":                    {"mild", "", []os.Signal{os.Interrupt, os.Interrupt}},
+		"terminated":               {"mild", "", []os.Signal{syscall.SIGTERM}},
+		"once, amidst drills":      {"wild", `"path":"root/drills/poison`, []os.Signal{os.Interrupt}},
+		"when somebody hangs":      {"wild", `"kind":"hung","path":"root/drills/hang`, []os.Signal{os.Interrupt}},
+		"when somebody was left":   {"wild", `"kind":"abandoned"`, []os.Signal{syscall.SIGTERM}},
+		"twice, amidst drills":     {"wild", `"path":"root/drills/poison`, []os.Signal{syscall.SIGTERM, os.Interrupt}},
+		"when the service crashes": {"wild", `"kind":"group restart","path":"root/drills`, []os.Signal{syscall.SIGTERM}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := t.TempDir()
-			cmd := exec.Command(os.Args[0], "--input", "goroot:go/types", "--json", "--out", out)
+			t.Parallel()
+			out, signals := t.TempDir(), c.signals
+			cmd := exec.Command(os.Args[0], "--input", "goroot:go/types", "--chaos", c.level, "--json", "--out", out)
 			cmd.Env = append(os.Environ(), asProgram+"=1")
 			stdout, err := cmd.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
 			var lines []string
+			sent := false
 			for scanner := bufio.NewScanner(stdout); scanner.Scan(); {
-				if lines = append(lines, scanner.Text()); len(lines) == 1 {
+				if lines = append(lines, scanner.Text()); !sent && strings.Contains(scanner.Text(), c.after) {
+					sent = true
 					for _, s := range signals {
 						require.NoError(t, cmd.Process.Signal(s))
 					}
 				}
 			}
+			require.True(t, sent)
 			err = cmd.Wait()
 			require.Equal(t, summary.ExitInterrupted, cmd.ProcessState.ExitCode(), "%v", err)
 			if len(signals) == 1 {
 				s := summaryOf(t, strings.Join(lines, "\n"))
 				require.Equal(t, summary.VerdictInterrupted, s.Verdict)
 				require.Zero(t, s.Tasks.Lost+s.Tasks.RecordedTwice)
+				require.Less(t, s.Tasks.Done, s.Tasks.Accepted)
 				require.FileExists(t, filepath.Join(out, reportFile))
 			}
 		})
@@ -223,6 +278,7 @@ func TestInterrupt(t *testing.T) {
 
 // Elsewhere than on a terminal the log has no escape codes.
 func TestPlainLog(t *testing.T) {
+	t.Parallel()
 	_, stdout, stderr := demo("--input", project(t, oneFile), "--out", t.TempDir())
 	require.NotContains(t, stdout+stderr, "\x1b")
 	require.Contains(t, stderr, "auditing")

@@ -75,7 +75,7 @@ func jobFlags() []cli.Flag {
 	return local(
 		&cli.StringFlag{Name: "input", Usage: "goroot:PKG, a folder, or a batch: FILE.jsonl", DefaultText: source.Default},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of everything that goes wrong"},
-		&cli.StringFlag{Name: "chaos", Value: "mild", Usage: "off or mild"},
+		&cli.StringFlag{Name: "chaos", Value: "mild", Usage: "off, mild or wild"},
 		&cli.IntFlag{Name: "workers", Value: 4, Usage: fmt.Sprintf("agents in each pool, 1 to %d", maxWorkers)},
 	)
 }

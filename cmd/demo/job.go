@@ -16,9 +16,6 @@ import (
 	"github.com/mistersmith/mistersmith/routing"
 )
 
-// drillAttempts is how often a call of the outage drill may fail before it counts as failed: the whole burst may hit one call.
-const drillAttempts = 100
-
 // job submits the tasks of a run and collects what becomes of them.
 type job struct {
 	tree    *actors.Tree
@@ -33,7 +30,7 @@ type job struct {
 }
 
 // planned counts the crashes that a plan has in store, by type of task.
-type planned struct{ summarize, metrics, review, poison int }
+type planned struct{ summarize, metrics, review int }
 
 func countPlanned(plan chaos.Plan, in *source.Input) (p planned) {
 	for _, e := range plan.Events(task.ForFiles(in.Paths())) {
@@ -49,21 +46,17 @@ func countPlanned(plan chaos.Plan, in *source.Input) (p planned) {
 			p.review++
 		}
 	}
-	p.poison = 3 * len(plan.Drills().Poison)
 	return p
 }
 
 // run submits everything and waits until all of it is settled.
-func (j *job) run(in *source.Input, drills chaos.Drills) {
+func (j *job) run(in *source.Input, drills []drill) {
 	var wg sync.WaitGroup
 	for _, f := range in.Files {
 		wg.Go(func() { j.audit(f) })
 	}
-	for _, id := range drills.Poison {
-		wg.Go(func() { do(j, poisonType, id, id) })
-	}
-	for _, id := range drills.Breaker {
-		wg.Go(func() { do(j, outageType, id, id, routing.MaxAttempts(drillAttempts)) })
+	for _, d := range drills {
+		wg.Go(func() { d.run(j) })
 	}
 	wg.Wait()
 	slices.SortFunc(j.records, func(a, b books.Record) int {
@@ -94,25 +87,46 @@ func (j *job) audit(f source.File) {
 
 // do submits one task and waits for its outcome, which it records.
 func do[In, Out any](j *job, t routing.Type[In, Out], id string, in In, opts ...routing.SubmitOption) (Out, error) {
-	h, err := t.Submit(j.stop, j.tree, in, append(opts, routing.ID(id), routing.Wait())...)
+	h, err := submit(j, t, id, in, opts...)
 	if err != nil {
 		var zero Out
+		return zero, err
+	}
+	return finish(j, h)
+}
+
+// submit submits one task. A refusal is recorded; what is accepted is to be finished.
+func submit[In, Out any](j *job, t routing.Type[In, Out], id string, in In, opts ...routing.SubmitOption) (*routing.Handle[Out], error) {
+	h, err := t.Submit(j.stop, j.tree, in, append(opts, routing.ID(id), routing.Wait())...)
+	if err != nil {
 		j.record(id, nil, err)
 		if j.stop.Err() == nil {
 			j.fault(fmt.Errorf("%s was refused: %w", id, err))
 		}
-		return zero, err
+		return nil, err
 	}
+	j.accepted(id)
 	j.mu.Lock()
-	j.submitted[id] = true
 	j.cancels = append(j.cancels, func(cause error) {
 		if h.Status() == routing.StateWaiting {
 			h.Cancel(cause)
 		}
 	})
 	j.mu.Unlock()
+	return h, nil
+}
+
+// accepted notes that the hub has accepted a task.
+func (j *job) accepted(id string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.submitted[id] = true
+}
+
+// finish waits for the outcome of a task, and records it.
+func finish[Out any](j *job, h *routing.Handle[Out]) (Out, error) {
 	out, err := h.Await(context.Background()) // every accepted task is settled: that is the point
-	j.record(id, out, err)
+	j.record(h.ID(), out, err)
 	return out, err
 }
 

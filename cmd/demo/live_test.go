@@ -32,6 +32,7 @@ func TestColourFollowsFlagThenTerminal(t *testing.T) {
 }
 
 func TestQuietSaysNothingButTheResults(t *testing.T) {
+	t.Parallel()
 	code, stdout, stderr := demo("--input", project(t, oneFile), "--out", t.TempDir(), "--quiet")
 	require.Equal(t, summary.ExitOK, code)
 	require.Empty(t, stderr)
@@ -39,7 +40,8 @@ func TestQuietSaysNothingButTheResults(t *testing.T) {
 }
 
 func TestColourFlag(t *testing.T) {
-	_, _, stderr := demo("--input", project(t, oneFile), "--out", t.TempDir(), "--color", "always")
+	t.Parallel()
+	_, _, stderr := demo("--input", project(t, oneFile), "--chaos", "off", "--out", t.TempDir(), "--color", "always")
 	require.Contains(t, stderr, "\x1b[")
 	code, stdout, stderr := demo("--color", "sometimes")
 	require.Equal(t, summary.ExitUsage, code)

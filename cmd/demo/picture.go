@@ -64,5 +64,6 @@ func plannedTree(ctx context.Context, cfg config) (actors.Supervisor, error) {
 	if err != nil {
 		return actors.Supervisor{}, err
 	}
-	return newTree(&crew{plan: plan}, in, cfg.workers, countPlanned(plan, in)), nil
+	crew := &crew{plan: plan}
+	return newTree(crew, in, cfg.workers, countPlanned(plan, in), newDrills(plan.Drills(), crew)), nil
 }

@@ -16,7 +16,7 @@ func TestTreeIsPrintedWithoutRunningIt(t *testing.T) {
 	code, stdout, stderr := demo("tree", "--input", input, "--workers", "3", "--ascii=false")
 	require.Equal(t, summary.ExitOK, code, stderr)
 	require.Empty(t, stderr)
-	require.Contains(t, stdout, "├─ research                        one_for_one, 11 restarts in 1m, backoff 10ms to 500ms\n")
+	require.Contains(t, stdout, "├─ research                        one_for_one, 11 restarts in 1m, backoff 10ms to 200ms\n")
 	require.Contains(t, stdout, "│  └─ summarizer-1 … summarizer-3  agent of summarize\n")
 
 	_, off, _ := demo("tree", "--input", input, "--chaos", "off")

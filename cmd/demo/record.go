@@ -26,7 +26,7 @@ type record struct {
 	tasks   []string
 	settled map[string]routing.State // of these
 	crashes int                      // of poison, that are recorded
-	burst   bool                     // some call of it has begun
+	begun   map[string]bool          // tasks that some agent has had, or that are settled
 }
 
 // accepted returns the tasks that earlier processes have submitted.
@@ -62,7 +62,7 @@ func openRecord(cfg *config, c *console) (*record, error) {
 	case errors.Is(err, os.ErrNotExist) && cfg.resume:
 		c.logger.Warn("there is no such store: starting fresh", "store", cfg.store)
 	}
-	r := &record{settled: make(map[string]routing.State)}
+	r := &record{settled: make(map[string]routing.State), begun: make(map[string]bool)}
 	if r.store, err = boltstore.Open(cfg.store, boltstore.Options{}); err != nil {
 		return nil, fmt.Errorf("--store: %w", err)
 	}
@@ -90,11 +90,13 @@ func (r *record) read() error {
 			r.settled[t.ID] = t.State
 		}
 		for _, a := range t.Attempts {
-			if t.Type == task.TypePoison && a.Outcome == routing.OutcomeCrashed {
+			if t.Type == task.Poison.Type() && a.Outcome == routing.OutcomeCrashed {
 				r.crashes++
 			}
 		}
-		r.burst = r.burst || t.Type == task.TypeBreaker && t.Attempt > 0
+		if t.Attempt > 0 || t.State.Settled() {
+			r.begun[t.ID] = true
+		}
 	}
 	return r.store.Load(context.Background(), func(e routing.Record) error {
 		if e.Key != runKey {

@@ -127,7 +127,7 @@ func outputFolder(dir string) (string, error) {
 // conduct runs the job from its tree to its files. stop ends when the run is to be cut short, with errInterrupted or errOutOfTime as its cause.
 func conduct(stop context.Context, cfg config, in *source.Input, rec *record, console *console, tell *telemetry.Telemetry) (summary.Summary, error) {
 	plan := chaos.Plan{Seed: cfg.seed, Level: cfg.chaos}
-	drills := plan.Drills()
+	planted := plan.Drills()
 	console.begin(cfg, in)
 	if url := tell.MetricsURL(); url != "" {
 		console.logger.Info("metrics are served", "url", url)
@@ -135,42 +135,51 @@ func conduct(stop context.Context, cfg config, in *source.Input, rec *record, co
 
 	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
 	if err != nil {
-		return neverBegun(stop, cfg, drills, err)
+		return neverBegun(stop, cfg, planted, err)
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: cfg.workers, IdleConnTimeout: time.Minute}
 	defer transport.CloseIdleConnections()
 	embedded := model.Client{BaseURL: server.URL(), Model: books.EmbeddedModel, HTTP: &http.Client{Transport: transport}}
-	crew := &crew{plan: plan, sent: newSentLog(), tell: tell, model: line{breaker: modelBreaker, client: embedded}, drill: line{breaker: outageBreaker, client: embedded}}
+	crew := &crew{plan: plan, sent: newSentLog(), tell: tell, seen: newSightings(), over: newOnce(),
+		model: line{breaker: modelBreaker, client: embedded}, outage: line{breaker: outageBreaker, client: embedded}, stream: line{breaker: stallBreaker, client: embedded}}
 	if cfg.llm != "" {
 		crew.model.client = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
 	}
+	if tell.Wanted() {
+		crew.model.client.Tokens = &model.TokenCount{}
+	}
 
-	course := newCourse()
-	watch := newWatch(func(e actors.Event) { console.event(e); course.event(e) })
+	drills := newDrills(planted, crew)
+	owed := owed(drills, rec.begun)
+	crew.seen.add(poisonings, rec.crashes)
+
+	course, sees := newCourse(), crew.seen.watcher(drills)
+	watch := newWatch(func(e actors.Event) { console.event(e); course.event(e); sees(e) })
 	watch.remember(rec.settled)
 	go watch.follow()
 	options := append(tell.Options(),
 		actors.WithLogger(console.logger), actors.WithSubscription(watch.events),
 		actors.WithHub(routing.Options{
-			AttemptTimeout: attemptTimeout, Interruptions: patience, Results: len(taskIDs(in, drills)) + 1,
+			AttemptTimeout: attemptTimeout, Interruptions: patience, Results: len(taskIDs(in, planted)) + 1, Types: typeOptions(drills),
 			OnEvent: func(e routing.Event) { watch.task(e); console.task(e); course.task(e) },
 		}))
 	if rec.store != nil {
 		options = append(options, actors.WithStore(rec.store))
 	}
-	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in)), options...)
+	tree, err := actors.Start(stop, newTree(crew, in, cfg.workers, countPlanned(plan, in), drills), options...)
 	if err != nil {
-		return neverBegun(stop, cfg, drills, errors.Join(err, closeServer(server)))
+		return neverBegun(stop, cfg, planted, errors.Join(err, closeServer(server)))
 	}
 
 	j := &job{tree: tree, stop: stop, durable: rec.store != nil, submitted: rec.accepted()}
 	cut := context.AfterFunc(stop, func() { cutShort(j, context.Cause(stop)) })
-	progress := console.follow(tree, len(taskIDs(in, drills)))
+	progress := console.follow(tree, len(taskIDs(in, planted)))
 	j.run(in, drills)
+	crew.rest(stop, tree, owed)
 	progress()
 	cut()
 
-	c := closing{stop: stop, cfg: cfg, drills: drills, job: j, watch: watch, crew: crew, record: rec}
+	c := closing{stop: stop, cfg: cfg, drills: planted, owed: owed, job: j, watch: watch, crew: crew, record: rec}
 	s := c.summary(tree, server)
 	return s, writeFiles(cfg, in, plan, j.records, course.end(s))
 }
@@ -225,7 +234,7 @@ func keepWaiting(j *job, cause error) {
 	defer timer.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for hub.Counts().Leased > 0 {
+	for atWork(hub) {
 		select {
 		case <-j.tree.Done():
 			return
@@ -236,6 +245,15 @@ func keepWaiting(j *job, cause error) {
 		break
 	}
 	hub.Close(cause)
+}
+
+// atWork reports whether an agent works on something. One that awaits subtasks doesn't: they may wait for the next process.
+func atWork(hub *routing.Hub) bool {
+	leased := int(hub.Counts().Leased)
+	for _, s := range hub.Spokes() {
+		leased -= s.Awaiting
+	}
+	return leased > 0
 }
 
 // writeFiles puts the books and the report, in both its forms, into the folder of the run.

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"compress/gzip"
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
@@ -13,7 +18,7 @@ import (
 func TestRunWithoutItsCollector(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	code, stdout, stderr := demo("--input", project(t, oneFile), "--out", t.TempDir(), "--otlp", gone.URL, "--metrics", ":0")
+	code, stdout, stderr := demo("--input", project(t, oneFile), "--chaos", "off", "--out", t.TempDir(), "--otlp", gone.URL, "--metrics", ":0")
 	require.Equal(t, summary.ExitOK, code, stderr)
 	require.Contains(t, stdout, "verdict    ok")
 	require.Contains(t, stderr, "telemetry is lost")
@@ -27,4 +32,29 @@ func TestTelemetryUsageErrors(t *testing.T) {
 		require.Empty(t, stdout)
 		require.Contains(t, stderr, args[1])
 	}
+}
+
+// A collector is told how many tokens each call to the model took.
+func TestTokensReachTheCollector(t *testing.T) {
+	var mu sync.Mutex
+	got := map[string][]byte{}
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var body io.Reader = r.Body
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			body, _ = gzip.NewReader(r.Body)
+		}
+		data, err := io.ReadAll(body)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.NoError(t, err)
+		got[r.URL.Path] = append(got[r.URL.Path], data...)
+	}))
+	defer collector.Close()
+	code, _, stderr := demo("--input", project(t, oneFile), "--chaos", "off", "--out", t.TempDir(), "--otlp", collector.URL)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Contains(t, string(got["/v1/traces"]), "gen_ai.usage.input_tokens")
+	require.Contains(t, string(got["/v1/traces"]), "gen_ai.usage.output_tokens")
+	require.Contains(t, string(got["/v1/metrics"]), "gen_ai.client.token.usage")
 }

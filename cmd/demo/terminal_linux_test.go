@@ -87,6 +87,7 @@ const (
 
 // However a run on a terminal ends, it ends with its exit code, and the terminal is as it was before.
 func TestTerminalIsLeftAsItWas(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		end  func(*terminal, *exec.Cmd) error
 		code int
@@ -97,6 +98,7 @@ func TestTerminalIsLeftAsItWas(t *testing.T) {
 		"SIGTERM":      {func(_ *terminal, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }, summary.ExitInterrupted},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			us, cmd, before, theirs := onTerminal(t, 80, 24, nil, "--input", "goroot:go/types")
 			require.Eventually(t, us.saw("attempts"), wait, look)
 			require.NoError(t, test.end(us, cmd))
@@ -119,6 +121,7 @@ func TestTerminalIsLeftAsItWas(t *testing.T) {
 
 // A terminal that can't show the view, or a user who doesn't want it, gets lines of text.
 func TestTerminalWithoutAView(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		width, height uint16
 		env, args     []string
@@ -127,7 +130,8 @@ func TestTerminalWithoutAView(t *testing.T) {
 		"JSON": {80, 24, nil, []string{"--json"}}, "quiet": {80, 24, nil, []string{"--quiet"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			us, cmd, _, _ := onTerminal(t, test.width, test.height, test.env, append(test.args, "--input", project(t, oneFile))...)
+			t.Parallel()
+			us, cmd, _, _ := onTerminal(t, test.width, test.height, test.env, append(test.args, "--chaos", "off", "--input", project(t, oneFile))...)
 			require.NoError(t, cmd.Wait())
 			require.Eventually(t, us.saw("verdict"), wait, look)
 			require.NotContains(t, us.text(), enterScreen)
@@ -137,6 +141,7 @@ func TestTerminalWithoutAView(t *testing.T) {
 }
 
 func TestTerminalViewKeepsToItsLook(t *testing.T) {
+	t.Parallel()
 	us, cmd, _, _ := onTerminal(t, 80, 24, []string{"NO_COLOR=1", "LC_ALL=C"}, "--input", project(t, oneFile))
 	require.NoError(t, cmd.Wait())
 	require.Eventually(t, us.saw("verdict"), wait, look)

@@ -13,21 +13,18 @@ import (
 
 // newTree describes the system. Every supervisor's restart budget is what the plan has in store for its agents and some more: a crash
 // that isn't planned, over and over, escalates.
-func newTree(c *crew, in *source.Input, workers int, planned planned) actors.Supervisor {
-	budget := func(crashes int) strategies.RestartPolicy {
-		return strategies.MaxRestarts(10+crashes, time.Minute)
-	}
-	return actors.Supervisor{
+func newTree(c *crew, in *source.Input, workers int, planned planned, drills []drill) actors.Supervisor {
+	root := actors.Supervisor{
 		ID:       rootID,
 		Strategy: strategies.OneForOne(strategies.MaxRestarts(3, time.Minute)),
 		Children: []actors.Child{
-			outside(modelBreaker, 250*time.Millisecond),
+			outside(modelBreaker, 100*time.Millisecond),
 
 			// Summarizers know nothing of each other: one that crashes is restarted alone, later each time. Without the model they can do nothing: while its
 			// breaker is open they are given no tasks.
 			actors.Supervisor{
 				ID:       "research",
-				Strategy: strategies.OneForOne(budget(planned.summarize).WithBackoff(strategies.Exponential(10*time.Millisecond, 500*time.Millisecond))),
+				Strategy: strategies.OneForOne(budget(planned.summarize).WithBackoff(strategies.Exponential(10*time.Millisecond, 200*time.Millisecond))),
 				Children: []actors.Child{actors.Pool(workers, actors.Agent("summarizer", summarizeType, c.summarize).GuardedBy(modelBreaker))},
 			},
 
@@ -50,27 +47,16 @@ func newTree(c *crew, in *source.Input, workers int, planned planned) actors.Sup
 					actors.Pool(max(workers/2, 1), actors.Agent("reviewer", reviewType, c.review)),
 				},
 			},
-
-			actors.Supervisor{
-				ID: "drills",
-				Children: []actors.Child{
-					actors.Supervisor{
-						ID:       "poison",
-						Strategy: strategies.OneForOne(budget(planned.poison)),
-						Children: []actors.Child{actors.Pool(2, actors.Agent("victim", poisonType, c.poison))},
-					},
-					actors.Supervisor{
-						ID: "outage",
-						Children: []actors.Child{
-							outside(outageBreaker, 400*time.Millisecond),
-							// These don't say what they need, so that the breaker has calls to refuse.
-							actors.Pool(2, actors.Agent("caller", outageType, c.outage)),
-						},
-					},
-				},
-			},
 		},
 	}
+	if len(drills) > 0 {
+		all := actors.Supervisor{ID: "drills", Strategy: strategies.OneForOne(budget(0))}
+		for _, d := range drills {
+			all.Children = append(all.Children, d.tree)
+		}
+		root.Children = append(root.Children, all)
+	}
+	return root
 }
 
 func newGlossary() actor.Actor { return &glossary{} }

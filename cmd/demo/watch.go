@@ -47,7 +47,7 @@ const eventRoom = 1 << 16
 func newWatch(show func(actors.Event)) *watch {
 	return &watch{
 		events: actors.NewSubscription(eventRoom, actors.Started, actors.StartFailed, actors.Failed, actors.BackingOff, actors.GroupRestart,
-			actors.Escalated, actors.Abandoned, actors.Faulty, actors.BreakerChanged),
+			actors.Escalated, actors.Hung, actors.Abandoned, actors.Returned, actors.Faulty, actors.BreakerChanged),
 		finished: make(chan struct{}),
 		show:     show,
 		settled:  make(map[string][]routing.State),
@@ -116,16 +116,16 @@ func (w *watch) remember(settled map[string]routing.State) {
 }
 
 // settledTasks is tasks after all news of them has come: the hub tells them in order, but some beside those who caused them.
-func (w *watch) settledTasks(submitted map[string]bool, kept func(id string) bool) (t summary.Tasks, quarantined []string) {
+func (w *watch) settledTasks(submitted map[string]bool, kept func(id string) bool) (t summary.Tasks, ended summary.Endings) {
 	for deadline := time.Now().Add(newsTimeout); ; time.Sleep(time.Millisecond) {
-		if t, quarantined = w.tasks(submitted, kept); t.Lost == 0 || time.Now().After(deadline) {
-			return t, quarantined
+		if t, ended = w.tasks(submitted, kept); t.Lost == 0 || time.Now().After(deadline) {
+			return t, ended
 		}
 	}
 }
 
 // tasks counts the tasks that were submitted by how they were settled, or kept for later.
-func (w *watch) tasks(submitted map[string]bool, kept func(id string) bool) (t summary.Tasks, quarantined []string) {
+func (w *watch) tasks(submitted map[string]bool, kept func(id string) bool) (t summary.Tasks, ended summary.Endings) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.Accepted = len(submitted)
@@ -149,14 +149,16 @@ func (w *watch) tasks(submitted map[string]bool, kept func(id string) bool) (t s
 			t.Failed++
 		case routing.StateQuarantined:
 			t.Quarantined++
-			quarantined = append(quarantined, id)
+			ended.Quarantined = append(ended.Quarantined, id)
 		case routing.StateCancelled:
 			t.Cancelled++
+			ended.Cancelled = append(ended.Cancelled, id)
 		case routing.StateExpired:
 			t.Expired++
+			ended.Expired = append(ended.Expired, id)
 		}
 	}
-	return t, quarantined
+	return t, ended
 }
 
 // whileOpen counts the requests that went out in a period in which, as the breaker itself told, it was open, or that no breaker let through. sent is how many

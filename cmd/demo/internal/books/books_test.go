@@ -47,11 +47,9 @@ func honest(t *testing.T, modelName string) (Run, *source.Input, []Record) {
 		add(task.MetricsID(f.Path()), Done, metrics)
 		add(task.ReviewID(f.Path()), Done, audit.Assess(summary, metrics, glossary.In(f)))
 	}
-	for _, id := range run.Planted.Poison {
-		add(id, Quarantined, nil)
-	}
-	for _, id := range run.Planted.Breaker {
-		add(id, Done, task.DrillResult{Answer: model.Answer(task.DrillPrompt(id))})
+	for _, id := range run.Planted.All() {
+		result, _ := drillResult(id)
+		add(id, Status(task.EndingOf(id)), result)
 	}
 	return run, in, records
 }
@@ -77,7 +75,7 @@ func TestHonestBooksHaveNoFindings(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, faults)
 		assert.Equal(t, run, gotRun)
-		assert.Len(t, got, 3*6+2+12)
+		assert.Len(t, got, 3*6+len(run.Planted.All()))
 		assert.Empty(t, Verify(gotRun, in, got))
 
 		again := filepath.Join(t.TempDir(), "again")
@@ -121,7 +119,7 @@ func TestVerifyFindsWhatWasDoneToTheLines(t *testing.T) {
 		{"a line is doubled", func(lines []string) []string {
 			i := at(lines, "drill:breaker-1")
 			return slices.Insert(lines, i, lines[i])
-		}, []string{"drill:breaker-1: twice: the task has 2 records, lines 1 2"}},
+		}, []string{"drill:breaker-1: twice: the task has 2 records, lines 4 5"}},
 		{"a figure is changed", replace("metrics:route.go", `"max":7`, `"max":5`),
 			[]string{"metrics:route.go: figure: complexity.max is 5, recomputed 7"}},
 		{"a figure is removed", replace("metrics:doc.go", `"code":1,`, ``),
@@ -138,16 +136,34 @@ func TestVerifyFindsWhatWasDoneToTheLines(t *testing.T) {
 		{"a drill's answer is changed", replace("drill:breaker-7", `through`, `around`), nil},
 		{"poison is cured", replace("drill:poison-1", `"quarantined"`, `"done","result":1`),
 			[]string{"drill:poison-1: status: the task is done, must be quarantined"}},
+		{"a cancelled drill has a result", replace("drill:cancel-1", `"cancelled"`, `"done","result":{}`),
+			[]string{"drill:cancel-1: status: the task is done, must be cancelled"}},
+		{"an expired drill was cancelled", replace("drill:expire-2", `"expired"`, `"cancelled"`),
+			[]string{"drill:expire-2: status: the task is cancelled, must be expired"}},
+		{"a drill that hung is given up", replace("drill:hang-1", `"done"`, `"quarantined"`), nil},
+		{"a running sum starts anew", replace("drill:sum-4", `"sum":10`, `"sum":4`),
+			[]string{"drill:sum-4: figure: sum is 4, recomputed 10"}},
+		{"a leaf is left out", replace("drill:trunk-1", `"sum":30`, `"sum":14`),
+			[]string{"drill:trunk-1: figure: sum is 14, recomputed 30"}},
+		{"a stalled answer is another", replace("drill:stall-1", `and the second time it is whole.`, `and`), nil},
+		{"a subtask is removed", func(lines []string) []string {
+			i := at(lines, "drill:leaf-3")
+			return slices.Delete(lines, i, i+1)
+		}, []string{"drill:leaf-3: missing: the task has no record"}},
+		{"a refused task is recorded", func(lines []string) []string {
+			i := at(lines, "drill:hang-1")
+			return slices.Insert(lines, i, `{"id":"drill:full-3","type":"drill.full","status":"failed"}`+"\n")
+		}, []string{"drill:full-3: unknown: line 22: the run had no such task"}},
 		{"a task failed", replace("drill:breaker-2", `"done"`, `"failed"`), nil},
 		{"a type is changed", replace("drill:poison-2", `"drill.poison"`, `"drill"`),
 			[]string{`drill:poison-2: type: the type is "drill", must be "drill.poison"`}},
 		{"a stranger", func(lines []string) []string {
 			return append(lines, `{"id":"summarize:zzz.go","type":"summarize","status":"failed"}`+"\n")
-		}, []string{"summarize:zzz.go: unknown: line 33: the run had no such task"}},
+		}, []string{"summarize:zzz.go: unknown: line 60: the run had no such task"}},
 		{"two lines change places", func(lines []string) []string {
 			lines[0], lines[1] = lines[1], lines[0]
 			return lines
-		}, []string{"drill:breaker-1: order: line 2 comes after drill:breaker-10"}},
+		}, []string{"drill:all-1: order: line 2 comes after drill:branch-1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,7 +210,7 @@ func TestAChangedInputIsSaidAndNothingElse(t *testing.T) {
 
 func TestPlantedDrillsMustBeThoseOfTheSeed(t *testing.T) {
 	run, in, records := honest(t, EmbeddedModel)
-	run.Planted.Poison = run.Planted.Poison[:1]
+	run.Planted[task.Poison] = run.Planted[task.Poison][:1]
 	kinds := map[Kind]int{}
 	for _, f := range Verify(run, in, records) {
 		kinds[f.Kind]++
@@ -277,7 +293,7 @@ func TestBooksThatCannotBeRead(t *testing.T) {
 func TestARecordKnowsItsType(t *testing.T) {
 	r, err := NewRecord("drill:poison-1", Quarantined, "not kept")
 	require.NoError(t, err)
-	assert.Equal(t, Record{ID: "drill:poison-1", Type: task.TypePoison, Status: Quarantined}, r)
+	assert.Equal(t, Record{ID: "drill:poison-1", Type: task.Poison.Type(), Status: Quarantined}, r)
 	_, err = NewRecord("who knows", Done, 1)
 	require.Error(t, err)
 	_, err = NewRecord("review:a.go", Done, func() {})

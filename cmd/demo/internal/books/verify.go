@@ -62,7 +62,7 @@ func (fs Findings) sorted() Findings {
 //   - the input's files are those of the run, byte for byte; else it says which are not, and leaves the figures alone
 //   - the planted drills are those that seed and level demand
 //   - every task has exactly one record of the right type, in order if they were read from a file; no other task has one
-//   - poison drills are quarantined, everything else is done
+//   - every task ended as it is meant to: all are done, but for the drills that are to be quarantined, cancelled or expired
 //   - every figure, review and drill's answer is as recomputed, and so is every summary of the embedded model; of
 //     another model's summary only the form can be checked, and the review must quote it
 //
@@ -158,11 +158,7 @@ func (v *verifier) checkLines(records []Record) {
 
 func (v *verifier) checkStatuses() {
 	for id, r := range v.byID {
-		want := Done
-		if kind, _ := task.TypeOf(id); kind == task.TypePoison {
-			want = Quarantined
-		}
-		if r.Status != want {
+		if want := Status(task.EndingOf(id)); r.Status != want {
 			v.find(id, KindStatus, "the task is %s, must be %s", r.Status, want)
 		}
 	}
@@ -182,9 +178,19 @@ func (v *verifier) recompute(in *source.Input) {
 			v.compare(task.ReviewID(f.Path()), audit.Assess(summary, metrics, glossary.In(f)))
 		}
 	}
-	for _, id := range v.run.Planted.Breaker {
-		v.compare(id, task.DrillResult{Answer: model.Answer(task.DrillPrompt(id))})
+	for _, id := range v.run.Planted.All() {
+		if want, ok := drillResult(id); ok {
+			v.compare(id, want)
+		}
 	}
+}
+
+// drillResult is what a drill task must have yielded, if it yields anything.
+func drillResult(id string) (task.DrillResult, bool) {
+	if d, _, _ := task.DrillOf(id); d.AsksModel() {
+		return task.DrillResult{Answer: model.Answer(task.DrillPrompt(id))}, true
+	}
+	return task.ExpectedResult(id)
 }
 
 // summary is what the review had to be made from: recomputed if the model was ours, else as recorded.

@@ -9,13 +9,16 @@
 //	}
 //
 // Nothing is planned after a task's second attempt, so a task with three attempts always comes through. The one
-// exception is a poison drill, which crashes every agent that touches it and is meant to end in quarantine.
+// exception is a poison drill, which crashes every agent that touches it and is meant to end in quarantine. What goes
+// wrong in the other drills isn't hashed: they are made for it.
 package chaos
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
@@ -30,6 +33,7 @@ type Level int
 const (
 	Off  Level = iota // nothing goes wrong and there are no drills
 	Mild              // some panics, some failures of the model server, every drill
+	Wild              // twice as many, and more of each drill
 )
 
 // Rates are the shares of attempts, in thousandths, that a level disturbs.
@@ -42,14 +46,28 @@ type Rates struct {
 	Garbage  int // likewise: an answer that is not JSON
 }
 
-// levels holds, in the order of the Level constants, each level's name, rates and drills.
+// levels holds, in the order of the Level constants, each level's name, rates and how many tasks of each drill there are. Each trunk needs two branches, each branch two
+// leaves.
 var levels = [...]struct {
-	name            string
-	rates           Rates
-	poison, breaker int
+	name   string
+	rates  Rates
+	drills map[task.Drill]int
 }{
-	Off:  {name: "off"},
-	Mild: {name: "mild", rates: Rates{Panic: 80, Burst: 40, Error: 60, Overload: 40, Cut: 60, Garbage: 60}, poison: 2, breaker: 12},
+	Off: {name: "off"},
+	Mild: {
+		name: "mild", rates: Rates{Panic: 80, Burst: 40, Error: 60, Overload: 40, Cut: 60, Garbage: 60},
+		drills: map[task.Drill]int{
+			task.Poison: 2, task.Breaker: 12, task.Hang: 2, task.Stall: 1, task.Rest: 1, task.All: 1, task.Escalate: 1, task.Hub: 4, task.Sum: 5,
+			task.Full: 2, task.Cancel: 1, task.Expire: 2, task.Trunk: 1, task.Branch: 2, task.Leaf: 4,
+		},
+	},
+	Wild: {
+		name: "wild", rates: Rates{Panic: 160, Burst: 80, Error: 120, Overload: 80, Cut: 120, Garbage: 120},
+		drills: map[task.Drill]int{
+			task.Poison: 3, task.Breaker: 24, task.Hang: 6, task.Stall: 3, task.Rest: 3, task.All: 3, task.Escalate: 2, task.Hub: 8, task.Sum: 9,
+			task.Full: 4, task.Cancel: 3, task.Expire: 4, task.Trunk: 2, task.Branch: 4, task.Leaf: 8,
+		},
+	},
 }
 
 // ParseLevel reads a level's name.
@@ -91,6 +109,7 @@ const (
 	Overload              // 429 with Retry-After
 	Cut                   // the connection ends in the middle of the answer
 	Garbage               // the answer is not JSON
+	Stall                 // the answer stops short of its end, and the connection stays
 )
 
 // String is the fault in one word.
@@ -106,6 +125,8 @@ func (f Fault) String() string {
 		return "cut"
 	case Garbage:
 		return "garbage"
+	case Stall:
+		return "stall"
 	default:
 		return fmt.Sprintf("Fault(%d)", int(f))
 	}
@@ -119,15 +140,18 @@ type Plan struct {
 
 // Panics says whether the agent that runs this attempt of the task crashes. Attempts count from 1.
 func (p Plan) Panics(id string, attempt int) bool {
-	if kind, _ := task.TypeOf(id); kind == task.TypePoison {
+	if d, _, _ := task.DrillOf(id); d == task.Poison {
 		return p.Level != Off
 	}
 	return p.disturbs(id, attempt) && p.roll("panic", id, attempt) < p.Level.Rates().Panic
 }
 
 // ModelFault says how the model server fails this attempt of the task. Attempts count from 1.
-// Only summaries have model faults: the breaker drill's failures are counted by the server, not hashed.
+// Of the files' tasks only summaries have model faults. The stall drill meets a stall in its first attempt; the breaker drill's failures are counted by the server.
 func (p Plan) ModelFault(id string, attempt int) Fault {
+	if d, _, _ := task.DrillOf(id); d == task.Stall && attempt == 1 && p.Level != Off {
+		return Stall
+	}
 	if kind, _ := task.TypeOf(id); kind != task.TypeSummarize || !p.disturbs(id, attempt) {
 		return None
 	}
@@ -171,30 +195,28 @@ func (p Plan) Events(ids []string) []Event {
 	return events
 }
 
-// Drills are the ids of the tasks that a plan adds to those of the files, so that each mechanism happens on any input.
-type Drills struct {
-	Poison  []string `json:"poison"`  // each ends in quarantine
-	Breaker []string `json:"breaker"` // one burst; all are done in the end
-}
+// Drills are the ids of the tasks that a plan adds to those of the files, so that each mechanism happens on any input: by drill, in order of their numbers.
+type Drills map[task.Drill][]string
 
-// Drills lists the plan's drills. The lists are empty, not nil, when there are none.
+// Drills lists the plan's drills. It is empty, not nil, when there are none.
 func (p Plan) Drills() Drills {
-	d := Drills{Poison: []string{}, Breaker: []string{}}
+	d := Drills{}
 	if !p.Level.valid() {
 		return d
 	}
-	for n := range levels[p.Level].poison {
-		d.Poison = append(d.Poison, task.PoisonID(n+1))
-	}
-	for n := range levels[p.Level].breaker {
-		d.Breaker = append(d.Breaker, task.BreakerID(n+1))
+	for drill, n := range levels[p.Level].drills {
+		d[drill] = drill.IDs(n)
 	}
 	return d
 }
 
-// All lists the drills' ids.
+// All lists the drills' ids, drill by drill.
 func (d Drills) All() []string {
-	return append(append(make([]string, 0, len(d.Poison)+len(d.Breaker)), d.Breaker...), d.Poison...)
+	var ids []string
+	for _, drill := range slices.Sorted(maps.Keys(d)) {
+		ids = append(ids, d[drill]...)
+	}
+	return ids
 }
 
 func (p Plan) disturbs(id string, attempt int) bool {

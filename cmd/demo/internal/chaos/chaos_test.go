@@ -20,8 +20,8 @@ func manyFiles(n int) []string {
 
 func TestOffPlansNothing(t *testing.T) {
 	p := Plan{Seed: 1}
-	assert.Empty(t, p.Events(append(task.ForFiles(manyFiles(200)), task.PoisonID(1), task.BreakerID(1))))
-	assert.Equal(t, Drills{Poison: []string{}, Breaker: []string{}}, p.Drills())
+	assert.Empty(t, p.Events(append(task.ForFiles(manyFiles(200)), task.Poison.ID(1), task.Breaker.ID(1))))
+	assert.Equal(t, Drills{}, p.Drills())
 	assert.Empty(t, p.Drills().All())
 }
 
@@ -44,7 +44,7 @@ func TestTheHashIsPinned(t *testing.T) {
 func TestNothingIsPlannedAfterTheSecondAttempt(t *testing.T) {
 	for seed := range uint64(20) {
 		p := Plan{Seed: seed, Level: Mild}
-		for _, id := range append(task.ForFiles(manyFiles(50)), p.Drills().Breaker...) {
+		for _, id := range append(task.ForFiles(manyFiles(50)), p.Drills()[task.Breaker]...) {
 			for _, attempt := range []int{-1, 0, 3, 4, 100} {
 				require.False(t, p.Panics(id, attempt), "%s attempt %d", id, attempt)
 				require.Equal(t, None, p.ModelFault(id, attempt), "%s attempt %d", id, attempt)
@@ -55,8 +55,8 @@ func TestNothingIsPlannedAfterTheSecondAttempt(t *testing.T) {
 
 func TestPoisonCrashesEveryAttempt(t *testing.T) {
 	p := Plan{Seed: 3, Level: Mild}
-	require.NotEmpty(t, p.Drills().Poison)
-	for _, id := range p.Drills().Poison {
+	require.NotEmpty(t, p.Drills()[task.Poison])
+	for _, id := range p.Drills()[task.Poison] {
 		for attempt := 1; attempt < 50; attempt++ {
 			assert.True(t, p.Panics(id, attempt))
 		}
@@ -74,9 +74,24 @@ func TestOnlySummariesHaveModelFaults(t *testing.T) {
 	}
 }
 
+func TestTheFirstAnswerToAStallDrillStalls(t *testing.T) {
+	id := task.Stall.ID(2)
+	for _, level := range []Level{Mild, Wild} {
+		p := Plan{Seed: 3, Level: level}
+		require.Equal(t, []Fault{Stall, None, None}, []Fault{p.ModelFault(id, 1), p.ModelFault(id, 2), p.ModelFault(id, 3)})
+	}
+	require.Equal(t, None, Plan{Seed: 3}.ModelFault(id, 1))
+}
+
 func TestRatesAreMet(t *testing.T) {
+	for _, level := range []Level{Mild, Wild} {
+		t.Run(level.String(), func(t *testing.T) { ratesAreMet(t, level) })
+	}
+}
+
+func ratesAreMet(t *testing.T, level Level) {
 	const n = 20_000
-	p, rates := Plan{Seed: 11, Level: Mild}, Mild.Rates()
+	p, rates := Plan{Seed: 11, Level: level}, level.Rates()
 	panics, faults, bursts := 0, map[Fault]int{}, 0
 	for _, path := range manyFiles(n) {
 		id := task.SummarizeID(path)
@@ -108,14 +123,41 @@ func TestLevelsAreReadByName(t *testing.T) {
 		assert.Equal(t, Level(i), level)
 	}
 	_, err := ParseLevel("loud")
-	assert.EqualError(t, err, `chaos level "loud" is unknown, there are: off, mild`)
+	assert.EqualError(t, err, `chaos level "loud" is unknown, there are: off, mild, wild`)
 	assert.Equal(t, "Level(99)", Level(99).String())
 	assert.Equal(t, Rates{}, Level(99).Rates())
 	assert.Empty(t, Plan{Level: 99}.Drills().All())
 }
 
+// Every kind of drill is in every level but off, in wild at least as often as in mild, and what a drill task submits is planned as well.
+func TestEveryMechanismIsDrilled(t *testing.T) {
+	mild, wild := Plan{Level: Mild}.Drills(), Plan{Level: Wild}.Drills()
+	for _, d := range task.AllDrills {
+		assert.NotEmpty(t, mild[d], d)
+		assert.GreaterOrEqual(t, len(wild[d]), len(mild[d]), d)
+	}
+	for _, drills := range []Drills{mild, wild} {
+		assert.Len(t, drills, len(task.AllDrills))
+		var subtasks []string
+		for _, id := range drills.All() {
+			subtasks = append(subtasks, task.Subtasks(id)...)
+		}
+		assert.ElementsMatch(t, append(append([]string{}, drills[task.Branch]...), drills[task.Leaf]...), subtasks)
+	}
+}
+
+func TestWildIsWilder(t *testing.T) {
+	mild, wild := Mild.Rates(), Wild.Rates()
+	assert.Greater(t, wild.Panic, mild.Panic)
+	assert.Greater(t, wild.Burst, mild.Burst)
+	assert.Greater(t, wild.Error, mild.Error)
+	assert.Greater(t, wild.Overload, mild.Overload)
+	assert.Greater(t, wild.Cut, mild.Cut)
+	assert.Greater(t, wild.Garbage, mild.Garbage)
+}
+
 func ExamplePlan_Drills() {
-	fmt.Println(Plan{Seed: 1, Level: Mild}.Drills().Poison)
+	fmt.Println(Plan{Seed: 1, Level: Mild}.Drills()[task.Poison])
 	// Output: [drill:poison-1 drill:poison-2]
 }
 

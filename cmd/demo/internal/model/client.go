@@ -32,6 +32,7 @@ type Client struct {
 	Model   string       // name of the model
 	Key     string       // sent as a bearer token unless empty
 	HTTP    *http.Client // nil means http.DefaultClient; time limits come from the context
+	Tokens  *TokenCount  // asks for the count of tokens with a streamed answer, unless it is nil
 }
 
 var (
@@ -57,33 +58,41 @@ func Endpoint(base string) (string, error) {
 	return u.String(), nil
 }
 
-// Chat asks the model once and returns its answer. onChunk, unless nil, sees the pieces as they come, on the caller's goroutine.
+// Chat asks the model once and returns its answer (twice if the first request is refused for asking for the tokens, too). onChunk, unless nil, sees the pieces as they come, on the caller's goroutine.
 //
 // The error is a *StatusError, *OverloadedError, *CutError or *FormatError, all of which wrap ErrModel; or, when ctx ends
 // first, it wraps the cause of that instead.
-func (c Client) Chat(ctx context.Context, q Question, onChunk func(string)) (string, error) {
+func (c Client) Chat(ctx context.Context, q Question, onChunk func(string)) (Completion, error) {
 	if onChunk == nil {
 		onChunk = func(string) {}
 	}
-	answer, err := c.chat(ctx, q, onChunk)
+	count := c.Tokens.asks()
+	answer, err := c.chat(ctx, q, count, onChunk)
+	if count && c.Tokens.refuses(err) {
+		answer, err = c.chat(ctx, q, false, onChunk)
+	}
 	if err != nil && ctx.Err() != nil {
-		return "", fmt.Errorf("model: question for %s given up: %w", q.Task, context.Cause(ctx))
+		return Completion{}, fmt.Errorf("model: question for %s given up: %w", q.Task, context.Cause(ctx))
 	}
 	return answer, err
 }
 
-func (c Client) chat(ctx context.Context, q Question, onChunk func(string)) (string, error) {
+func (c Client) chat(ctx context.Context, q Question, count bool, onChunk func(string)) (Completion, error) {
 	endpoint, err := Endpoint(c.BaseURL)
 	if err != nil {
-		return "", &FormatError{err}
+		return Completion{}, &FormatError{err}
 	}
-	body, err := json.Marshal(chatRequest{Model: c.Model, Messages: []message{{Role: "user", Content: q.Prompt}}, Stream: true})
+	asked := chatRequest{Model: c.Model, Messages: []message{{Role: "user", Content: q.Prompt}}, Stream: true}
+	if count {
+		asked.StreamOptions = &streamOptions{IncludeUsage: true}
+	}
+	body, err := json.Marshal(asked)
 	if err != nil {
-		return "", &FormatError{err}
+		return Completion{}, &FormatError{err}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
-		return "", &FormatError{err}
+		return Completion{}, &FormatError{err}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "text/event-stream, application/json")
@@ -94,11 +103,11 @@ func (c Client) chat(ctx context.Context, q Question, onChunk func(string)) (str
 
 	resp, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
 	if err != nil {
-		return "", &CutError{Err: err}
+		return Completion{}, &CutError{Err: err}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return "", statusError(resp, time.Now())
+		return Completion{}, statusError(resp, time.Now())
 	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
 		return readStream(resp.Body, onChunk)
@@ -123,27 +132,31 @@ func (q Question) describe(header http.Header) {
 
 // readStream puts an answer together from its chunks. It is whole when the stream says so with [DONE], or when it ends
 // cleanly after a chunk with a finish reason.
-func readStream(body io.Reader, onChunk func(string)) (string, error) {
+func readStream(body io.Reader, onChunk func(string)) (Completion, error) {
 	var answer strings.Builder
+	var tokens Tokens
 	events, finished := newEventReader(body, maxEvent, maxAnswer), false
 	for {
 		data, err := events.next()
 		switch {
 		case errors.Is(err, errLineTooLong), errors.Is(err, errStreamTooLong):
-			return "", &FormatError{err}
+			return Completion{}, &FormatError{err}
 		case err == io.EOF && finished, err == nil && data == "[DONE]":
-			return nonEmpty(answer.String())
+			return nonEmpty(answer.String(), tokens)
 		case err == io.EOF:
-			return "", &CutError{Received: answer.Len(), Err: errEnded}
+			return Completion{}, &CutError{Received: answer.Len(), Err: errEnded}
 		case err != nil:
-			return "", &CutError{Received: answer.Len(), Err: err}
+			return Completion{}, &CutError{Received: answer.Len(), Err: err}
 		}
 		var chunk chatResponse
 		if err := json.Unmarshal([]byte(data), &chunk); err != nil {
-			return "", &FormatError{err}
+			return Completion{}, &FormatError{err}
 		}
 		if chunk.Error != nil {
-			return "", &StatusError{Code: http.StatusOK, Message: brief(chunk.Error.Message)}
+			return Completion{}, &StatusError{Code: http.StatusOK, Message: brief(chunk.Error.Message)}
+		}
+		if chunk.Usage != nil {
+			tokens = chunk.Usage.tokens() // so far
 		}
 		for _, choice := range chunk.Choices {
 			if choice.Index != 0 {
@@ -159,41 +172,41 @@ func readStream(body io.Reader, onChunk func(string)) (string, error) {
 }
 
 // readWhole reads the answer of a service that does not stream.
-func readWhole(body io.Reader, onChunk func(string)) (string, error) {
+func readWhole(body io.Reader, onChunk func(string)) (Completion, error) {
 	data, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return "", &CutError{Received: len(data), Err: err}
+		return Completion{}, &CutError{Received: len(data), Err: err}
 	case len(data) > maxAnswer:
-		return "", &FormatError{errStreamTooLong}
+		return Completion{}, &FormatError{errStreamTooLong}
 	}
 	var whole chatResponse
 	if err := json.Unmarshal(data, &whole); err != nil {
-		return "", &FormatError{err}
+		return Completion{}, &FormatError{err}
 	}
 	switch {
 	case whole.Error != nil:
-		return "", &StatusError{Code: http.StatusOK, Message: brief(whole.Error.Message)}
+		return Completion{}, &StatusError{Code: http.StatusOK, Message: brief(whole.Error.Message)}
 	case len(whole.Choices) == 0 || whole.Choices[0].Message == nil:
-		return "", &FormatError{errEmpty}
+		return Completion{}, &FormatError{errEmpty}
 	}
-	answer, err := nonEmpty(whole.Choices[0].Message.Content)
+	answer, err := nonEmpty(whole.Choices[0].Message.Content, whole.Usage.tokens())
 	if err == nil {
-		onChunk(answer)
+		onChunk(answer.Text)
 	}
 	return answer, err
 }
 
-func nonEmpty(answer string) (string, error) {
+func nonEmpty(answer string, tokens Tokens) (Completion, error) {
 	if strings.TrimSpace(answer) == "" {
-		return "", &FormatError{errEmpty}
+		return Completion{}, &FormatError{errEmpty}
 	}
-	return answer, nil
+	return Completion{answer, tokens}, nil
 }
 
 func statusError(resp *http.Response, now time.Time) error {
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
-		if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
+		if after, ok := retryAfter(resp.Header, now); ok {
 			notice, _ := strconv.Atoi(resp.Header.Get(HeaderNotice)) // 0 if it has none
 			return &OverloadedError{Code: resp.StatusCode, After: after, Notice: notice}
 		}
@@ -207,9 +220,12 @@ func statusError(resp *http.Response, now time.Time) error {
 	return &StatusError{Code: resp.StatusCode, Message: brief(text)}
 }
 
-// retryAfter reads seconds or an HTTP date, and holds the result within bounds.
-func retryAfter(header string, now time.Time) (time.Duration, bool) {
-	header = strings.TrimSpace(header)
+// retryAfter reads milliseconds, else seconds or an HTTP date, and holds the result within bounds.
+func retryAfter(headers http.Header, now time.Time) (time.Duration, bool) {
+	if ms, err := strconv.ParseUint(strings.TrimSpace(headers.Get(HeaderRetryAfterMS)), 10, 32); err == nil {
+		return min(time.Duration(ms)*time.Millisecond, maxRetryAfter), true
+	}
+	header := strings.TrimSpace(headers.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter), true
 	}

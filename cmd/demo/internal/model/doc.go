@@ -8,7 +8,7 @@
 //
 //	server, err := model.Listen(model.Config{Faults: plan.ModelFault})
 //	client := model.Client{BaseURL: server.URL(), Model: "extractive"}
-//	text, err := client.Chat(ctx, model.Question{Task: "summarize:server.go", Attempt: attempt, Prompt: prompt}, nil)
+//	answer, err := client.Chat(ctx, model.Question{Task: "summarize:server.go", Attempt: attempt, Prompt: prompt}, nil)
 //
 // The client works with any OpenAI-compatible endpoint. It tries once: to try again is the business of whoever leases
 // the task. Its errors say what happened, and only an overload says when to come back.
@@ -22,6 +22,9 @@ const (
 	HeaderHeard   = "X-Heard"
 	HeaderPeriod  = "X-Breaker-Period"
 )
+
+// HeaderRetryAfterMS is a Retry-After to the millisecond, as OpenAI's servers send it and its clients heed it.
+const HeaderRetryAfterMS = "Retry-After-Ms"
 
 // HeaderNotice is the number of an overload, counted from 1, in the server's answer.
 const HeaderNotice = "X-Overload"
@@ -42,6 +45,12 @@ type chatRequest struct {
 	Model    string    `json:"model"`
 	Messages []message `json:"messages"`
 	Stream   bool      `json:"stream"`
+
+	StreamOptions *streamOptions `json:"stream_options,omitempty"`
+}
+
+type streamOptions struct {
+	IncludeUsage bool `json:"include_usage"`
 }
 
 type message struct {
@@ -55,6 +64,7 @@ type chatResponse struct {
 	Object  string    `json:"object"`
 	Model   string    `json:"model"`
 	Choices []choice  `json:"choices"`
+	Usage   *usage    `json:"usage,omitempty"`
 	Error   *apiError `json:"error,omitempty"`
 }
 

@@ -53,8 +53,9 @@ func TestAnAnswerIsStreamed(t *testing.T) {
 	var pieces []string
 	answer, err := c.Chat(t.Context(), Question{Task: "summarize:a b/ü.go", Attempt: 1, Prompt: prompt}, func(p string) { pieces = append(pieces, p) })
 	require.NoError(t, err)
-	assert.Equal(t, "Package boat rows boats. Oar is what moves boats over rivers.", answer)
-	assert.Equal(t, answer, strings.Join(pieces, ""))
+	assert.Equal(t, "Package boat rows boats. Oar is what moves boats over rivers.", answer.Text)
+	assert.Zero(t, answer.Tokens, "nobody asked")
+	assert.Equal(t, answer.Text, strings.Join(pieces, ""))
 	assert.Len(t, pieces, 3)
 	assert.Equal(t, Stats{
 		Total: 1, ByOutcome: map[Outcome]int{Answered: 1},
@@ -77,7 +78,7 @@ func TestEachFaultIsItsOwnErrorAndStrikesOnce(t *testing.T) {
 		{chaos.Overload, Overloaded, func(t *testing.T, err error) {
 			var overloaded *OverloadedError
 			require.ErrorAs(t, err, &overloaded)
-			assert.Equal(t, 2*time.Second, overloaded.RetryAfter())
+			assert.Equal(t, 1500*time.Millisecond, overloaded.RetryAfter())
 		}},
 		{chaos.Cut, Cut, func(t *testing.T, err error) {
 			var cut *CutError
@@ -102,7 +103,7 @@ func TestEachFaultIsItsOwnErrorAndStrikesOnce(t *testing.T) {
 
 				answer, err = c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: attempt, Prompt: prompt}, nil)
 				require.NoError(t, err, "the same attempt again")
-				assert.Equal(t, Answer(prompt), answer)
+				assert.Equal(t, Answer(prompt), answer.Text)
 			}
 			_, err := c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 3, Prompt: prompt}, nil)
 			require.NoError(t, err)
@@ -197,7 +198,7 @@ func TestFaultsDoNotDependOnTheOrderOfRequests(t *testing.T) {
 func TestTheFirstCallsOfABreakerDrillFail(t *testing.T) {
 	s, c := listen(t, Config{DrillFailures: 3})
 	for n := range 6 {
-		_, err := c.Chat(t.Context(), Question{Task: task.BreakerID(n + 1), Attempt: 1, Prompt: prompt}, nil)
+		_, err := c.Chat(t.Context(), Question{Task: task.Breaker.ID(n + 1), Attempt: 1, Prompt: prompt}, nil)
 		assert.Equal(t, n < 3, err != nil, "call %d", n)
 	}
 	_, err := c.Chat(t.Context(), Question{Task: "summarize:a.go", Attempt: 1, Prompt: prompt}, nil)
@@ -219,7 +220,8 @@ func TestWithoutStreamTheAnswerIsOneObject(t *testing.T) {
 		resp.Body.Close()
 		assert.Equal(t, want, err == nil, "%v: %v", fault, err)
 		if want {
-			assert.Equal(t, "One is enough.", answer)
+			assert.Equal(t, "One is enough.", answer.Text)
+			assert.Equal(t, Tokens{Input: 3, Output: 3}, answer.Tokens)
 		}
 	}
 }
@@ -256,7 +258,7 @@ func TestCloseLetsRequestsEnd(t *testing.T) {
 		}
 	})
 	require.NoError(t, err)
-	assert.Equal(t, Answer(prompt), answer)
+	assert.Equal(t, Answer(prompt), answer.Text)
 	require.NoError(t, <-closed)
 	require.NoError(t, s.Close(context.Background()), "a second time")
 
@@ -293,6 +295,27 @@ func TestCloseCutsOffWhatDoesNotEnd(t *testing.T) {
 	})
 	require.ErrorIs(t, err, ErrModel)
 	assert.Equal(t, map[Outcome]int{Abandoned: 1}, s.Stats().ByOutcome)
+}
+
+// A stalled answer is sent but for its end; then there is nothing until the client has had enough.
+func TestAStalledAnswerFallsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{config: Config{Faults: always(chaos.Stall)}.withDefaults(), fresh: map[net.Conn]struct{}{}}
+		body := `{"stream":true,"messages":[{"role":"user","content":"One two three four five six seven eight nine ten."}]}`
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		request := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)).WithContext(ctx)
+		Question{Task: "drill:stall-1", Attempt: 1}.describe(request.Header)
+		response, start := httptest.NewRecorder(), time.Now()
+		s.serveChat(response, request)
+		assert.Equal(t, time.Hour, time.Since(start))
+		var heard strings.Builder
+		_, err := readStream(response.Body, func(piece string) { heard.WriteString(piece) })
+		var cut *CutError
+		require.ErrorAs(t, err, &cut)
+		assert.Equal(t, "One two three four five six seven eight", heard.String())
+		assert.Equal(t, map[Outcome]int{Stalled: 1}, s.Stats().ByOutcome)
+	})
 }
 
 func TestTheCallersContextIsNotTheModelsFault(t *testing.T) {
@@ -356,7 +379,7 @@ func TestOtherServicesAreUnderstood(t *testing.T) {
 			}))
 			defer service.Close()
 			got, err := Client{BaseURL: service.URL + "/v1/", Key: "secret", HTTP: service.Client()}.Chat(t.Context(), Question{Task: "x", Attempt: 1, Prompt: "p"}, nil)
-			assert.Equal(t, tt.want, got)
+			assert.Equal(t, tt.want, got.Text)
 			if tt.err == nil {
 				require.NoError(t, err)
 				return
@@ -372,22 +395,29 @@ func TestOnlyARetryAfterMakesAnOverload(t *testing.T) {
 	tests := []struct {
 		code       int
 		header     string
+		ms         string
 		want       time.Duration
 		overloaded bool
 	}{
-		{429, "3", 3 * time.Second, true},
-		{503, "0", 0, true},
-		{429, "999999", time.Hour, true},
-		{429, now.Add(time.Minute).Format(http.TimeFormat), time.Minute, true},
-		{429, now.Add(-time.Minute).Format(http.TimeFormat), 0, true},
-		{429, "", 0, false},
-		{429, "-1", 0, false},
-		{429, "soon", 0, false},
-		{500, "3", 0, false},
+		{429, "3", "", 3 * time.Second, true},
+		{503, "0", "", 0, true},
+		{429, "999999", "", time.Hour, true},
+		{429, now.Add(time.Minute).Format(http.TimeFormat), "", time.Minute, true},
+		{429, now.Add(-time.Minute).Format(http.TimeFormat), "", 0, true},
+		{429, "1", "250", 250 * time.Millisecond, true},
+		{429, "", "250", 250 * time.Millisecond, true},
+		{429, "3", "soon", 3 * time.Second, true},
+		{429, "", "99999999999999999999", 0, false},
+		{503, "", "4000000000", time.Hour, true},
+		{429, "", "", 0, false},
+		{429, "-1", "", 0, false},
+		{429, "soon", "-1", 0, false},
+		{500, "3", "3", 0, false},
 	}
 	for _, tt := range tests {
 		resp := httptest.NewRecorder()
 		resp.Header().Set("Retry-After", tt.header)
+		resp.Header().Set(HeaderRetryAfterMS, tt.ms)
 		resp.WriteHeader(tt.code)
 		var overloaded *OverloadedError
 		err := statusError(resp.Result(), now)
@@ -442,8 +472,8 @@ func FuzzStream(f *testing.F) {
 		var pieces strings.Builder
 		answer, err := readStream(strings.NewReader(stream), func(p string) { pieces.WriteString(p) })
 		if err == nil {
-			require.Equal(t, pieces.String(), answer)
-			require.NotEmpty(t, answer)
+			require.Equal(t, pieces.String(), answer.Text)
+			require.NotEmpty(t, answer.Text)
 		} else {
 			require.ErrorIs(t, err, ErrModel)
 			require.Empty(t, answer)
@@ -468,7 +498,7 @@ func Example() {
 	}
 	defer server.Close(context.Background())
 	client := Client{BaseURL: server.URL(), Model: "extractive"}
-	text, err := client.Chat(context.Background(), Question{Task: "summarize:boat.go", Attempt: 1, Prompt: prompt}, nil)
-	fmt.Println(text, err)
+	answer, err := client.Chat(context.Background(), Question{Task: "summarize:boat.go", Attempt: 1, Prompt: prompt}, nil)
+	fmt.Println(answer.Text, err)
 	// Output: Package boat rows boats. Oar is what moves boats over rivers. <nil>
 }

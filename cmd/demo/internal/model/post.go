@@ -113,5 +113,6 @@ func AnswerTo(body []byte) (string, bool) {
 
 // TextOf is what the model says in the body of a reply.
 func TextOf(body []byte) (string, error) {
-	return readWhole(bytes.NewReader(body), func(string) {})
+	answer, err := readWhole(bytes.NewReader(body), func(string) {})
+	return answer.Text, err
 }

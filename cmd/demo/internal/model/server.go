@@ -20,9 +20,15 @@ import (
 // Defaults of Config.
 const (
 	DefaultDrillFailures = 8
-	DefaultRetryAfter    = time.Second
+	DefaultRetryAfter    = 200 * time.Millisecond
 	DefaultPause         = 2 * time.Millisecond
 	DefaultChunkWords    = 4
+)
+
+// What stands in every answer, for it has to.
+const (
+	answerID    = "chatcmpl-demo"
+	chunkObject = "chat.completion.chunk"
 )
 
 // Bounds of what the server takes in.
@@ -40,7 +46,7 @@ type Config struct {
 	// DrillFailures is how many requests of a breaker drill fail with 500 before the rest succeed: counted for each
 	// drill key, so that all the calls of one burst share the count. 0 means DefaultDrillFailures.
 	DrillFailures int
-	// RetryAfter goes with a 429, in whole seconds, rounded up. 0 means DefaultRetryAfter.
+	// RetryAfter goes with a 429, in whole seconds, rounded up, and to the millisecond for those who know HeaderRetryAfterMS. 0 means DefaultRetryAfter.
 	RetryAfter time.Duration
 	// Pause is the time between the chunks of a streamed answer. 0 means DefaultPause, less means none.
 	Pause time.Duration
@@ -197,21 +203,25 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "the request is not a JSON object with messages")
 		return
 	}
-	answer := Answer(question(asked.Messages))
+	prompt := question(asked.Messages)
+	answer := Answer(prompt)
 
 	switch outcome, notice := s.outcome(q); outcome {
 	case Failed, DrillFailed:
 		fail(w, http.StatusInternalServerError, "the model has failed, as planned")
 	case Overloaded:
-		w.Header().Set("Retry-After", strconv.Itoa(int(s.config.retryAfter()/time.Second)))
+		w.Header().Set("Retry-After", strconv.Itoa(int((s.config.RetryAfter+time.Second-1)/time.Second)))
+		w.Header().Set(HeaderRetryAfterMS, strconv.FormatInt(s.config.RetryAfter.Milliseconds(), 10))
 		w.Header().Set(HeaderNotice, strconv.Itoa(notice))
 		fail(w, http.StatusTooManyRequests, "too many requests, as planned")
 	case Cut:
 		s.cut(w, asked, answer)
 	case Garbled:
 		s.garble(w, asked)
+	case Stalled:
+		s.stall(r.Context(), w, asked, answer)
 	case Answered:
-		if err := s.answer(r.Context(), w, asked, answer); err != nil {
+		if err := s.answer(r.Context(), w, asked, answer, usageOf(prompt, answer)); err != nil {
 			s.books.abandoned()
 		}
 	}
@@ -219,24 +229,19 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 
 // outcome decides what becomes of a request and enters it in the books. An overload has a number.
 func (s *Server) outcome(q Question) (outcome Outcome, notice int) {
-	if kind, _ := task.TypeOf(q.Task); kind == task.TypeBreaker {
+	if d, _, _ := task.DrillOf(q.Task); d == task.Breaker {
 		return s.books.drill(q, task.DrillKey(q.Task), s.config.DrillFailures), 0
 	}
-	return s.books.strike(q, s.config.Faults, s.config.retryAfter())
-}
-
-// retryAfter is in whole seconds.
-func (c Config) retryAfter() time.Duration {
-	return (c.RetryAfter + time.Second - 1).Truncate(time.Second)
+	return s.books.strike(q, s.config.Faults, s.config.RetryAfter)
 }
 
 // answer sends a whole answer, chunk by chunk if it was asked to.
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, asked chatRequest, answer string) error {
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, asked chatRequest, answer string, count *usage) error {
 	if !asked.Stream {
 		stop := "stop"
 		return writeJSON(w, http.StatusOK, chatResponse{
-			ID: "chatcmpl-demo", Object: "chat.completion", Model: asked.Model,
-			Choices: []choice{{Message: &message{Role: "assistant", Content: answer}, FinishReason: &stop}},
+			ID: answerID, Object: "chat.completion", Model: asked.Model,
+			Choices: []choice{{Message: &message{Role: "assistant", Content: answer}, FinishReason: &stop}}, Usage: count,
 		})
 	}
 	startStream(w)
@@ -252,6 +257,11 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, asked chatRe
 	}
 	if err := s.chunk(w, asked, "", "stop"); err != nil {
 		return err
+	}
+	if asked.StreamOptions != nil && asked.StreamOptions.IncludeUsage {
+		if err := s.send(w, chatResponse{ID: answerID, Object: chunkObject, Model: asked.Model, Choices: []choice{}, Usage: count}); err != nil {
+			return err
+		}
 	}
 	return event(w, "[DONE]")
 }
@@ -285,14 +295,31 @@ func (s *Server) garble(w http.ResponseWriter, asked chatRequest) {
 	fmt.Fprint(w, garbage)
 }
 
+// stall sends an answer without its end, and nothing more until the client has had enough.
+func (s *Server) stall(ctx context.Context, w http.ResponseWriter, asked chatRequest, answer string) {
+	if asked.Stream {
+		startStream(w)
+		pieces := chunks(answer, s.config.ChunkWords)
+		for _, piece := range pieces[:max(len(pieces)-1, 1)] {
+			if s.chunk(w, asked, piece, "") != nil || pause(ctx, s.config.Pause) != nil {
+				return
+			}
+		}
+	}
+	<-ctx.Done()
+}
+
 func (s *Server) chunk(w http.ResponseWriter, asked chatRequest, piece, finish string) error {
 	c := choice{Delta: &message{Content: piece}}
 	if finish != "" {
 		c.FinishReason = &finish
 	}
-	data, err := json.Marshal(chatResponse{
-		ID: "chatcmpl-demo", Object: "chat.completion.chunk", Model: asked.Model, Choices: []choice{c},
-	})
+	return s.send(w, chatResponse{ID: answerID, Object: chunkObject, Model: asked.Model, Choices: []choice{c}})
+}
+
+// send sends one chunk of a stream.
+func (s *Server) send(w http.ResponseWriter, chunk chatResponse) error {
+	data, err := json.Marshal(chunk)
 	if err != nil {
 		return err
 	}

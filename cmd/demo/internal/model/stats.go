@@ -22,6 +22,7 @@ const (
 	Overloaded  Outcome = "overload"    // 429 with Retry-After
 	Cut         Outcome = "cut"         // connection broken in the middle of the answer
 	Garbled     Outcome = "garbage"     // an answer that cannot be read
+	Stalled     Outcome = "stall"       // an answer that fell silent before its end
 	DrillFailed Outcome = "drill_error" // 500 to a breaker drill
 	BadRequest  Outcome = "bad_request" // 400
 	Abandoned   Outcome = "abandoned"   // the client went away during the answer
@@ -225,6 +226,8 @@ func outcomeOf(fault chaos.Fault) Outcome {
 		return Cut
 	case chaos.Garbage:
 		return Garbled
+	case chaos.Stall:
+		return Stalled
 	default:
 		return Answered
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,22 +37,23 @@ const (
 
 // Summary is the last line of a run.
 type Summary struct {
-	Type               string   `json:"type"` // always "summary"
-	Seed               uint64   `json:"seed"`
-	Tasks              Tasks    `json:"tasks"`
-	Planted            Planted  `json:"planted"`
-	Attempts           int      `json:"attempts"` // leases given out
-	LateResultsRefused int      `json:"late_results_refused"`
-	Restarts           int      `json:"restarts"`
-	GroupRestarts      Groups   `json:"group_restarts"`
-	Escalations        int      `json:"escalations"`
-	Abandoned          int      `json:"abandoned"`
-	Breaker            Breaker  `json:"breaker"`
-	Model              Model    `json:"model"`
-	RecoveryMS         Recovery `json:"recovery_ms"`
-	Verdict            string   `json:"verdict"`
-	Problems           []string `json:"problems,omitempty"` // why the verdict is not ok
-	ExitCode           int      `json:"exit_code"`
+	Type               string              `json:"type"` // always "summary"
+	Seed               uint64              `json:"seed"`
+	Tasks              Tasks               `json:"tasks"`
+	Planted            map[string][]string `json:"planted"`  // the drills the run was given, by kind; never null
+	Drills             map[string]Drill    `json:"drills"`   // what they are to show, by mechanism; never null
+	Attempts           int                 `json:"attempts"` // leases given out
+	LateResultsRefused int                 `json:"late_results_refused"`
+	Restarts           int                 `json:"restarts"`
+	GroupRestarts      Groups              `json:"group_restarts"`
+	Escalations        int                 `json:"escalations"`
+	Abandoned          int                 `json:"abandoned"`
+	Breaker            Breaker             `json:"breaker"`
+	Model              Model               `json:"model"`
+	RecoveryMS         Recovery            `json:"recovery_ms"`
+	Verdict            string              `json:"verdict"`
+	Problems           []string            `json:"problems,omitempty"` // why the verdict is not ok
+	ExitCode           int                 `json:"exit_code"`
 }
 
 // Tasks counts tasks by how they ended. Accepted is the sum of the five endings, Lost and Kept.
@@ -67,10 +69,10 @@ type Tasks struct {
 	Kept          int `json:"kept,omitempty"` // not settled, and in the store: with it the next run goes on
 }
 
-// Planted are the drills the run was given. The lists are never null.
-type Planted struct {
-	Poison  []string `json:"poison"`
-	Breaker []string `json:"breaker"`
+// Drill says how often a mechanism was to happen at least in what the drills run in, and how often it was seen there.
+type Drill struct {
+	Planned int `json:"planned"` // a run that goes on from a store owes nothing of what earlier ones have begun
+	Seen    int `json:"seen"`
 }
 
 // Groups counts restarts of whole groups.
@@ -122,29 +124,29 @@ func milliseconds(d time.Duration) float64 {
 type Facts struct {
 	Interrupted bool
 	OutOfTime   bool
-	Quarantined []string    // ids of the tasks that ended in quarantine
-	Mechanisms  []Mechanism // planned mechanisms
-	Broken      []string    // invariants that were found broken elsewhere, each in a sentence
+	Ended       Endings  // ids of tasks that ended otherwise than done or failed
+	Planned     Endings  // those that were to
+	Broken      []string // invariants that were found broken elsewhere, each in a sentence
 }
 
-// Mechanism is something the plan wanted to happen, and how often it did.
-type Mechanism struct {
-	Name    string
-	Planned int // at least this often
-	Seen    int
-}
+// Endings are ids of tasks by how they end.
+type Endings struct{ Quarantined, Cancelled, Expired []string }
 
 // Judge sets Type, Verdict, Problems and ExitCode, the last thing to do before a summary is written. The first that applies decides:
 //
 //  1. A broken invariant: a lost task, one recorded twice, accounts that do not add up, a request past an open breaker,
 //     one retried by two layers or before its Retry-After, or one in Facts.Broken.
 //  2. Interrupted, and 3. out of time. Such a run owes nobody the rest of its plan.
-//  4. A broken promise of the plan: poison not quarantined, a mechanism not seen.
-//  5. Tasks that failed, expired, were cancelled, or were quarantined without being planted.
+//  4. A broken promise of the plan: a drill that wasn't quarantined, cancelled or expired as it was to be, a mechanism not seen.
+//  5. Tasks that failed, and that expired, were cancelled or quarantined without being meant to.
 func (s *Summary) Judge(f Facts) {
 	s.Type = "summary"
-	s.Planted.Poison = append([]string{}, s.Planted.Poison...)
-	s.Planted.Breaker = append([]string{}, s.Planted.Breaker...)
+	if s.Planted == nil {
+		s.Planted = map[string][]string{}
+	}
+	if s.Drills == nil {
+		s.Drills = map[string]Drill{}
+	}
 	broken, tasks := append(s.brokenCounts(), f.Broken...), s.unplanned(f)
 	switch plan := s.brokenPlan(f); {
 	case len(broken) > 0:
@@ -188,14 +190,14 @@ func (s *Summary) brokenCounts() []string {
 
 func (s *Summary) brokenPlan(f Facts) []string {
 	var broken []string
-	for _, id := range s.Planted.Poison {
-		if !slices.Contains(f.Quarantined, id) {
-			broken = append(broken, id+" was planted and is not in quarantine")
+	for _, e := range f.endings() {
+		for _, id := range without(e.planned, e.ended) {
+			broken = append(broken, id+" was to be "+e.how+", and isn't")
 		}
 	}
-	for _, m := range f.Mechanisms {
-		if m.Seen < m.Planned {
-			broken = append(broken, fmt.Sprintf("planned and not seen: %s (%d of %d)", m.Name, m.Seen, m.Planned))
+	for _, name := range slices.Sorted(maps.Keys(s.Drills)) {
+		if d := s.Drills[name]; d.Seen < d.Planned {
+			broken = append(broken, fmt.Sprintf("planned and not seen: %s (%d of %d)", name, d.Seen, d.Planned))
 		}
 	}
 	return broken
@@ -203,20 +205,48 @@ func (s *Summary) brokenPlan(f Facts) []string {
 
 func (s *Summary) unplanned(f Facts) []string {
 	var tasks []string
-	for _, ended := range []struct {
-		n   int
-		how string
-	}{{s.Tasks.Failed, "failed"}, {s.Tasks.Cancelled, "cancelled"}, {s.Tasks.Expired, "expired"}} {
-		if ended.n > 0 {
-			tasks = append(tasks, fmt.Sprintf("tasks %s: %d", ended.how, ended.n))
+	if s.Tasks.Failed > 0 {
+		tasks = append(tasks, fmt.Sprintf("tasks failed: %d", s.Tasks.Failed))
+	}
+	for _, e := range f.endings() {
+		strangers := without(e.ended, e.planned)
+		if len(strangers) > maxStrangers {
+			tasks = append(tasks, fmt.Sprintf("tasks %s and not meant to be: %d", e.how, len(strangers)))
+			continue
+		}
+		for _, id := range strangers {
+			tasks = append(tasks, id+" is "+e.how+", and wasn't to be")
 		}
 	}
-	strangers := slices.DeleteFunc(slices.Clone(f.Quarantined), func(id string) bool { return slices.Contains(s.Planted.Poison, id) })
-	slices.Sort(strangers)
-	for _, id := range strangers {
-		tasks = append(tasks, id+" is in quarantine and was not planted")
-	}
 	return tasks
+}
+
+// maxStrangers bounds how many tasks that ended otherwise than planned are named.
+const maxStrangers = 3
+
+// ending is one way to end.
+type ending struct {
+	how            string
+	ended, planned []string
+}
+
+func (f Facts) endings() []ending {
+	return []ending{
+		{"quarantined", f.Ended.Quarantined, f.Planned.Quarantined},
+		{"cancelled", f.Ended.Cancelled, f.Planned.Cancelled},
+		{"expired", f.Ended.Expired, f.Planned.Expired},
+	}
+}
+
+// without is what is in ids and not in those, sorted.
+func without(ids, those []string) []string {
+	return slices.Sorted(func(yield func(string) bool) {
+		for _, id := range ids {
+			if !slices.Contains(those, id) && !yield(id) {
+				return
+			}
+		}
+	})
 }
 
 // WriteJSON writes the summary as one line.
@@ -239,7 +269,7 @@ func (s Summary) WriteText(w io.Writer) error {
 	if t.Kept > 0 {
 		row("kept", "%d for --resume", t.Kept)
 	}
-	row("planted", "poison: %s; breaker burst: %d calls", cmp.Or(strings.Join(s.Planted.Poison, ", "), "none"), len(s.Planted.Breaker))
+	row("planted", "%s", s.planted())
 	row("attempts", "%d, late results refused %d", s.Attempts, s.LateResultsRefused)
 	row("restarts", "%d; groups: %d one for all, %d rest for one; %d escalations, %d abandoned",
 		s.Restarts, s.GroupRestarts.OneForAll, s.GroupRestarts.RestForOne, s.Escalations, s.Abandoned)
@@ -248,6 +278,9 @@ func (s Summary) WriteText(w io.Writer) error {
 		s.Breaker.Opened, s.Breaker.Closed, s.Breaker.Rejected, s.Breaker.SentWhileOpen)
 	row("model", "%d requests, retried by two layers %d, before their Retry-After %d",
 		s.Model.Requests, s.Model.RetriedByTwoLayers, s.Model.BeforeRetryAfter)
+	for i, line := range s.drills() {
+		row([]string{"drills", ""}[min(i, 1)], "%s", line)
+	}
 	row("verdict", "%s (seed %d, exit code %d)", s.Verdict, s.Seed, s.ExitCode)
 	for i, p := range s.Problems {
 		if i == maxProblems {
@@ -258,4 +291,34 @@ func (s Summary) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// planted says how many drill tasks there are, by kind.
+func (s Summary) planted() string {
+	var kinds []string
+	for _, kind := range slices.Sorted(maps.Keys(s.Planted)) {
+		kinds = append(kinds, fmt.Sprintf("%d %s", len(s.Planted[kind]), kind))
+	}
+	return cmp.Or(strings.Join(kinds, ", "), "no drills")
+}
+
+// drillsPerLine keeps the lines of text within a terminal's width.
+const drillsPerLine = 5
+
+// drills says of each mechanism how often it was seen; one that is missing is marked.
+func (s Summary) drills() []string {
+	var lines []string
+	for names := range slices.Chunk(slices.Sorted(maps.Keys(s.Drills)), drillsPerLine) {
+		var line []string
+		for _, name := range names {
+			d := s.Drills[name]
+			text := fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), d.Seen)
+			if d.Seen < d.Planned {
+				text += fmt.Sprintf(" of %d (missing)", d.Planned)
+			}
+			line = append(line, text)
+		}
+		lines = append(lines, strings.Join(line, ", "))
+	}
+	return lines
 }

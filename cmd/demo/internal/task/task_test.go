@@ -15,8 +15,9 @@ func TestAnIDTellsTypeAndPath(t *testing.T) {
 		{SummarizeID("a/b.go"), TypeSummarize, "a/b.go", true},
 		{MetricsID("odd:name.go"), TypeMetrics, "odd:name.go", true},
 		{ReviewID("b.go"), TypeReview, "b.go", true},
-		{PoisonID(1), TypePoison, "", true},
-		{BreakerID(12), TypeBreaker, "", true},
+		{Poison.ID(1), "drill.poison", "", true},
+		{Breaker.ID(12), "drill.breaker", "", true},
+		{Leaf.ID(3), "drill.leaf", "", true},
 		{"drill:poison-0", "", "", false},
 		{"drill:poison-01", "", "", false},
 		{"drill:poison-", "", "", false},
@@ -39,9 +40,9 @@ func TestAnIDTellsTypeAndPath(t *testing.T) {
 }
 
 func TestCallsOfOneBurstShareAKey(t *testing.T) {
-	assert.Equal(t, "drill:breaker", DrillKey(BreakerID(1)))
-	assert.Equal(t, DrillKey(BreakerID(1)), DrillKey(BreakerID(31)))
-	assert.NotEqual(t, DrillKey(BreakerID(1)), DrillKey(PoisonID(1)))
+	assert.Equal(t, "drill:breaker", DrillKey(Breaker.ID(1)))
+	assert.Equal(t, DrillKey(Breaker.ID(1)), DrillKey(Breaker.ID(31)))
+	assert.NotEqual(t, DrillKey(Breaker.ID(1)), DrillKey(Poison.ID(1)))
 	assert.Equal(t, "plain", DrillKey("plain"))
 }
 

@@ -37,6 +37,7 @@ type chats struct {
 	tracer   trace.Tracer
 	duration genaiconv.ClientOperationDuration
 	first    genaiconv.ClientOperationTimeToFirstChunk
+	tokens   genaiconv.ClientTokenUsage
 }
 
 func newChats(meters metric.MeterProvider, tracers trace.TracerProvider) (chats, error) {
@@ -47,26 +48,31 @@ func newChats(meters metric.MeterProvider, tracers trace.TracerProvider) (chats,
 		return chats{}, err
 	}
 	first, err := genaiconv.NewClientOperationTimeToFirstChunk(meter, bounds)
-	return chats{tracers.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)), duration, first}, err
+	if err != nil {
+		return chats{}, err
+	}
+	tokens, err := genaiconv.NewClientTokenUsage(meter,
+		metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)) // likewise
+	return chats{tracers.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)), duration, first, tokens}, err
 }
 
 // Chat tells of one call to a model. ask makes it, and calls chunk for each piece of the answer as it comes.
-func (t *Telemetry) Chat(ctx context.Context, client model.Client, task string, attempt int, ask func(ctx context.Context, chunk func()) (string, error)) (string, error) {
+func (t *Telemetry) Chat(ctx context.Context, client model.Client, task string, attempt int, ask func(ctx context.Context, chunk func()) (model.Completion, error)) (model.Completion, error) {
 	return t.call(ctx, string(genaiconv.OperationNameChat), true, client, task, attempt, ask)
 }
 
 // Request tells of one request whose answer comes as a whole. operation is one of the conventions' names, such as chat or embeddings.
 func (t *Telemetry) Request(ctx context.Context, operation string, client model.Client, task string, attempt int, send func(context.Context) (model.Reply, error)) (model.Reply, error) {
 	var reply model.Reply
-	_, err := t.call(ctx, operation, false, client, task, attempt, func(ctx context.Context, _ func()) (body string, err error) {
+	_, err := t.call(ctx, operation, false, client, task, attempt, func(ctx context.Context, _ func()) (answer model.Completion, err error) {
 		reply, err = send(ctx)
-		return string(reply.Body), err
+		return model.Completion{Text: string(reply.Body), Tokens: model.TokensOf(reply.Body)}, err
 	})
 	return reply, err
 }
 
 func (t *Telemetry) call(ctx context.Context, operation string, stream bool, client model.Client, task string, attempt int,
-	ask func(ctx context.Context, chunk func()) (string, error)) (string, error) {
+	ask func(ctx context.Context, chunk func()) (model.Completion, error)) (model.Completion, error) {
 	provider := semconv.GenAIProviderNameOpenAI
 	if client.Model == books.EmbeddedModel {
 		provider = semconv.GenAIProviderNameKey.String(embeddedProvider)
@@ -88,7 +94,13 @@ func (t *Telemetry) call(ctx context.Context, operation string, stream bool, cli
 			t.chats.first.Record(ctx, wait, genaiconv.OperationNameAttr(operation), genaiconv.ProviderNameAttr(provider.Value.AsString()), about...)
 		}
 	})
-	span.SetAttributes(chunksKey.Int(chunks), bytesKey.Int(len(answer)))
+	span.SetAttributes(chunksKey.Int(chunks), bytesKey.Int(len(answer.Text)))
+	if n := answer.Tokens; n != (model.Tokens{}) {
+		span.SetAttributes(semconv.GenAIUsageInputTokens(n.Input), semconv.GenAIUsageOutputTokens(n.Output))
+		for kind, count := range map[genaiconv.TokenTypeAttr]int{genaiconv.TokenTypeInput: n.Input, genaiconv.TokenTypeOutput: n.Output} {
+			t.chats.tokens.Record(ctx, int64(count), genaiconv.OperationNameAttr(operation), genaiconv.ProviderNameAttr(provider.Value.AsString()), kind, about...)
+		}
+	}
 	if err != nil {
 		kind := semconv.ErrorTypeKey.String(errorType(err))
 		about = append(about, kind)

@@ -2,7 +2,7 @@
 //
 //	t, err := telemetry.Open(ctx, telemetry.Config{Metrics: "127.0.0.1:9464", OTLP: "http://127.0.0.1:4318"})
 //	tree, err := actors.Start(ctx, spec, t.Options()...)
-//	answer, err := t.Chat(ctx, client, id, attempt, prompt, onChunk)   // a model call, as OpenTelemetry's conventions for generative AI want it told
+//	answer, err := t.Chat(ctx, client, id, attempt, ask)   // a model call, as OpenTelemetry's conventions for generative AI want it told
 //	err = t.Close(ctx)                                                 // after the tree has stopped
 package telemetry
 
@@ -89,6 +89,9 @@ type Telemetry struct {
 	tracers *sdktrace.TracerProvider // nil when nobody wants traces
 	chats   chats
 }
+
+// Wanted reports whether anything is recorded at all.
+func (t *Telemetry) Wanted() bool { return t.meters != nil || t.tracers != nil }
 
 // Open opens what the configuration asks for. An address that can't be served is an error; a collector that can't be reached is only logged, for it may come.
 func Open(ctx context.Context, c Config) (*Telemetry, error) {

@@ -119,9 +119,12 @@ func TestNothingIsOpenedUnasked(t *testing.T) {
 	opened, err := Open(t.Context(), Config{})
 	require.NoError(t, err)
 	require.Empty(t, opened.Options())
-	answer, err := opened.Chat(t.Context(), model.Client{Model: "m"}, "t", 1, func(context.Context, func()) (string, error) { return "yes", nil })
+	answer, err := opened.Chat(t.Context(), model.Client{Model: "m"}, "t", 1, func(context.Context, func()) (model.Completion, error) {
+		return model.Completion{Text: "yes"}, nil
+	})
 	require.NoError(t, err)
-	require.Equal(t, "yes", answer)
+	require.Equal(t, "yes", answer.Text)
+	require.False(t, opened.Wanted())
 	require.NoError(t, opened.Close(t.Context()))
 }
 
@@ -141,10 +144,13 @@ func TestTelemetryOfModelCallsIsThatOfThePage(t *testing.T) {
 	opened := &Telemetry{chats: c}
 	client := model.Client{Model: "m", BaseURL: "http://127.0.0.1:80/v1"}
 	for _, fails := range []error{nil, &model.StatusError{Code: 500}, &model.OverloadedError{Code: 429}, &model.CutError{}, &model.FormatError{}, context.DeadlineExceeded, fmt.Errorf("%w", context.Canceled), io.EOF} {
-		_, err := opened.Chat(t.Context(), client, "t", 2, func(_ context.Context, chunk func()) (string, error) {
+		_, err := opened.Chat(t.Context(), client, "t", 2, func(_ context.Context, chunk func()) (model.Completion, error) {
 			chunk()
 			chunk()
-			return "ab", fails
+			if fails != nil {
+				return model.Completion{}, fails
+			}
+			return model.Completion{Text: "ab", Tokens: model.Tokens{Input: 30, Output: 2}}, nil
 		})
 		require.Equal(t, fails, err)
 	}
@@ -166,13 +172,28 @@ func TestTelemetryOfModelCallsIsThatOfThePage(t *testing.T) {
 		kinds = append(kinds, v.AsString())
 		n, _ := set.Value(chunksKey)
 		require.EqualValues(t, 2, n.AsInt64())
+		if in, told := set.Value("gen_ai.usage.input_tokens"); told {
+			out, _ := set.Value("gen_ai.usage.output_tokens")
+			require.Equal(t, []int64{30, 2}, []int64{in.AsInt64(), out.AsInt64()})
+			require.Empty(t, v.AsString(), "a call that failed tells of no tokens")
+		}
 	}
 	require.Equal(t, []string{"", "500", "429", "cut", "format", "timeout", "cancelled", "_OTHER"}, kinds)
 	var data metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &data))
 	for _, m := range data.ScopeMetrics[0].Metrics {
-		for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {
-			note("`"+m.Name+"` | histogram | `"+m.Unit+"`", p.Attributes)
+		row := "`" + m.Name + "` | histogram | `" + m.Unit + "`"
+		switch data := m.Data.(type) {
+		case metricdata.Histogram[float64]:
+			for _, p := range data.DataPoints {
+				note(row, p.Attributes)
+			}
+		case metricdata.Histogram[int64]:
+			for _, p := range data.DataPoints {
+				note(row, p.Attributes)
+				kind, _ := p.Attributes.Value("gen_ai.token.type")
+				require.Equal(t, map[string]int64{"input": 30, "output": 2}[kind.AsString()], p.Sum)
+			}
 		}
 	}
 	text, err := os.ReadFile("../../../../docs/TELEMETRY.md")
