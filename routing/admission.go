@@ -55,7 +55,7 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 			return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
 		}
 	}
-	record := &task{id: s.id, key: s.key, in: in}
+	record := &task{id: s.id, key: s.key, value: in}
 	if err := h.keepInput(record); err != nil {
 		return nil, false, fmt.Errorf("submit task of type %q: %w", typeName, err)
 	}
@@ -182,7 +182,9 @@ func (h *Hub) accept(t *task, now int64) {
 	t.joinFamily()
 	h.thread(t)
 	t.notePinned()
-	h.emit(Event{Kind: EventSubmitted}, t, now)
+	if h.heard() {
+		h.emit(Event{Kind: EventSubmitted}, t, now)
+	}
 }
 
 // enter lets an accepted task wait: for its inputs, or for a spoke.

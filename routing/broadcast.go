@@ -40,22 +40,23 @@ func (t Type[In, Out]) Broadcast(ctx context.Context, to Submitter, in In, opts 
 	}
 	replies := make([]Reply[Out], len(spokes))
 	parts := make([]*Handle[Out], len(spokes))
+	fresh := make([]bool, len(spokes))
 	for i, id := range spokes {
 		replies[i].Spoke = id
-		parts[i], replies[i].Err = t.Submit(ctx, to, in, append(slices.Clip(opts), pinned(id))...)
+		parts[i], fresh[i], replies[i].Err = t.submit(ctx, to, in, append(slices.Clip(opts), pinned(id)))
 	}
 	for i, part := range parts {
 		if part == nil {
 			continue
 		}
 		out, err := part.Await(ctx)
-		if err != nil && !part.task.over.Load() {
-			for _, p := range parts {
-				if p != nil && p.fresh && !leaseOf(ctx).leavesBehind(p.task) {
+		if err != nil && !part.task().over.Load() {
+			for i, p := range parts {
+				if p != nil && fresh[i] && !leaseOf(ctx).leavesBehind(p.task()) {
 					p.Cancel(context.Cause(ctx))
 				}
 			}
-			if part.task.over.Load() {
+			if part.task().over.Load() {
 				out, err = part.result()
 			}
 		}

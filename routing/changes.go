@@ -3,6 +3,7 @@ package routing
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,7 +12,7 @@ type changes struct {
 	batch     *batch
 	wall      wall
 	tasks     []taskChange
-	attempts  []Attempt // of all tasks, one after the other
+	attempts  []attempt // of all tasks, one after the other
 	books     booksRecord
 	snapshots []snapshotChange
 }
@@ -32,10 +33,10 @@ func (h *Hub) copyChanges(b *batch) *changes {
 	attempts := 0
 	for _, t := range b.tasks {
 		if !t.saved.gone {
-			attempts += len(t.attempts)
+			attempts += t.keptAttempts()
 		}
 	}
-	c.attempts = make([]Attempt, 0, attempts)
+	c.attempts = make([]attempt, 0, attempts)
 	for i, t := range b.tasks {
 		change := &c.tasks[i]
 		change.seq, change.state, change.gone = t.seq, t.state, t.saved.gone
@@ -43,8 +44,8 @@ func (h *Hub) copyChanges(b *batch) *changes {
 			continue
 		}
 		change.record, change.err = h.taskRecord(t, c.wall)
-		change.attempts = len(t.attempts)
-		c.attempts = append(c.attempts, t.attempts...)
+		change.attempts = t.keptAttempts()
+		c.attempts = slices.AppendSeq(c.attempts, t.attempts())
 	}
 	return c
 }
@@ -55,10 +56,13 @@ func (h *Hub) taskRecord(t *task, w wall) (taskRecord, error) {
 		ID: exact(t.id), Type: exact(t.lane.name), Key: exact(t.key), State: t.state.String(), Gone: t.saved.forgotten,
 		Submitted: w.unixOf(t.submitted), Deadline: w.unixOf(t.deadline), Settled: w.unixOf(t.saved.settled),
 		Priority: t.priority(), Subtask: t.level%2 == 1, Turn: t.saved.turn, Loose: t.loose,
-		MaxAttempts: int(t.maxAttempts), Attempt: int(t.attempt), Forgotten: int(t.forgotten),
-		Errors: int(t.errors), Strikes: int(t.strikes), Interrupted: int(t.saved.interrupted), Avoid: exact(t.avoid),
+		MaxAttempts: int(t.maxAttempts), Attempt: int(t.attempt), Forgotten: t.forgotten(),
+		Errors: int(t.errors), Strikes: int(t.strikes), Interrupted: int(t.saved.interrupted),
 		In: t.saved.in, Out: t.saved.out,
 		Discarded: t.state == StateQuarantined && t.place != aside,
+	}
+	if t.avoid != nil {
+		r.Avoid = exact(t.avoid.Path)
 	}
 	if t.place == delayed {
 		r.ReadyAt = w.unixOf(t.readyAt)
@@ -161,12 +165,15 @@ func (c *changes) records() ([]Record, error) {
 	return records, nil
 }
 
-func (c *changes) attemptRecords(attempts []Attempt) []attemptRecord {
+func (c *changes) attemptRecords(attempts []attempt) []attemptRecord {
 	records := make([]attemptRecord, len(attempts))
 	for i, a := range attempts {
-		r := attemptRecord{Number: a.Number, Path: exact(a.Spoke.Path), Incarnation: a.Spoke.Incarnation, Start: unixOf(a.Start), End: unixOf(a.End), Err: textOf(a.Err), Stack: a.Stack()}
-		if a.Outcome != OutcomePending {
-			r.Outcome = a.Outcome.String()
+		r := attemptRecord{
+			Number: int(a.number), Path: exact(a.spoke.Path), Incarnation: a.spoke.Incarnation, Start: c.wall.unixOf(a.start), End: c.wall.unixOf(a.end),
+			Err: textOf(a.fault.reason()), Stack: a.fault.formattedStack(),
+		}
+		if a.outcome != OutcomePending {
+			r.Outcome = a.outcome.String()
 		}
 		records[i] = r
 	}

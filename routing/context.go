@@ -55,9 +55,7 @@ func FromContext(ctx context.Context) (TaskInfo, bool) {
 // ([ErrExpired], [ErrAttemptTimeout], [ErrRevoked], or what the canceller gave), as soon as the result would not count any more, and
 // with context.Canceled once the lease is settled. Call it at most once.
 func (l *Lease) Context(parent context.Context) context.Context {
-	l.ctxMu.Lock()
 	l.parent = parent
-	l.ctxMu.Unlock()
 	return (*jobContext)(l)
 }
 
@@ -78,7 +76,11 @@ func (l *Lease) OnRevoke(f func(*Lease)) {
 // ended returns the context that was made, or makes it if there is an end to tell of; nil if nobody has asked and there is none.
 func (l *Lease) ended() context.Context {
 	l.ctxMu.Lock()
-	made, over := l.ctx, l.gone != nil
+	over := l.gone != nil
+	var made context.Context
+	if l.extra != nil {
+		made = l.extra.ctx
+	}
 	end, cause := l.ends()
 	l.ctxMu.Unlock()
 	switch {
@@ -97,8 +99,9 @@ func (l *Lease) ended() context.Context {
 func (l *Lease) made() context.Context {
 	l.ctxMu.Lock()
 	defer l.ctxMu.Unlock()
-	if l.ctx != nil {
-		return l.ctx
+	e := l.more()
+	if e.ctx != nil {
+		return e.ctx
 	}
 	ctx, cancel := context.WithCancelCause(l.parent)
 	release := (func(error))(cancel)
@@ -114,10 +117,10 @@ func (l *Lease) made() context.Context {
 			gone = ErrAttemptTimeout
 		}
 	}
-	l.ctx, l.cancel = ctx, release
+	e.ctx, e.cancel = ctx, release
 	if gone != nil {
 		release(gone) // nobody hears of this end but those who have the context, which the caller is about to get
-		l.cancel = nil
+		e.cancel = nil
 	}
 	return ctx
 }
@@ -145,7 +148,11 @@ func (l *Lease) revoke(cause error) {
 	if first {
 		l.gone = cause
 	}
-	cancel, tell := l.cancel, l.onRevoke
+	tell := l.onRevoke
+	var cancel func(error)
+	if l.extra != nil {
+		cancel = l.extra.cancel
+	}
 	l.onRevoke = nil
 	l.ctxMu.Unlock()
 	if !first {
@@ -165,10 +172,13 @@ func (l *Lease) releaseContext() {
 	if l.gone == nil {
 		l.gone = context.Canceled
 	}
-	cancel := l.cancel
-	l.cancel, l.onRevoke = nil, nil
-	if l.extra != nil && l.extra.timer != nil {
-		l.extra.timer.Stop()
+	l.onRevoke = nil
+	var cancel func(error)
+	if e := l.extra; e != nil {
+		cancel, e.cancel = e.cancel, nil
+		if e.timer != nil {
+			e.timer.Stop()
+		}
 	}
 	l.ctxMu.Unlock()
 	if cancel != nil {

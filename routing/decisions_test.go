@@ -180,6 +180,7 @@ func TestListKeepsItsOrder(t *testing.T) {
 	})
 }
 
-func TestAWaitingTaskIsSmall(t *testing.T) {
-	assert.LessOrEqual(t, unsafe.Sizeof(task{}), uintptr(256), "a size class of the allocator")
+func TestATaskAndItsLeaseAreSmall(t *testing.T) {
+	assert.LessOrEqual(t, unsafe.Sizeof(task{}), uintptr(240), "a size class of the allocator")
+	assert.LessOrEqual(t, unsafe.Sizeof(Lease{}), uintptr(160), "a size class of the allocator")
 }

@@ -18,7 +18,7 @@ func (t Type[In, Out]) Find(in Submitter, id string) (*Handle[Out], error) {
 	case known == nil:
 		return nil, &UnknownTaskError{ID: id}
 	}
-	return &Handle[Out]{hub: hub, task: known}, nil
+	return (*Handle[Out])(known), nil
 }
 
 // UnknownTaskError says that the hub knows no task with this id: it was never accepted, or it was settled so long ago that it is

@@ -39,7 +39,7 @@ type Hub struct {
 	eager    []*seat  // have ready tasks of their own, and a free credit
 	reviewed []*seat  // have strands that may have to go elsewhere
 	pulling  *Spoke   // is about to take what it can have by itself
-	blank    blank    // of who is about to take what it can have
+	blank    *Lease   // to be used for it
 	outbox   []*Lease // given by the pump, not yet delivered
 	revoked  []revocation
 	after    []func() // to be called once the lock is given up
@@ -238,8 +238,13 @@ func (h *Hub) finishDrain() {
 	}
 }
 
+// heard reports whether anybody is told of events. Those that each task has aren't even put together if not.
+func (h *Hub) heard() bool {
+	return h.feed.call != nil && (h.feed.listening == nil || h.feed.listening())
+}
+
 func (h *Hub) emit(e Event, t *task, now int64) {
-	if h.feed.call == nil || h.feed.listening != nil && !h.feed.listening() {
+	if !h.heard() {
 		return
 	}
 	e.Time = h.clock.at(now)
@@ -272,8 +277,8 @@ func (h *Hub) snapshot(t *task) TaskSnapshot {
 		Submitted: h.clock.at(t.submitted),
 		Errors:    int(t.errors),
 		Strikes:   int(t.strikes),
-		Attempts:  slices.Clone(t.attempts),
-		Forgotten: int(t.forgotten),
+		Attempts:  h.attemptsOf(t),
+		Forgotten: t.forgotten(),
 		Progress:  t.progress(),
 		Inputs:    t.inputIDs(),
 	}

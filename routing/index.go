@@ -13,6 +13,7 @@ type index struct {
 	named map[string]*task // with an id of their submitter's
 	pages map[uint64]*page // the others, by seq / pageSize
 	fresh *page            // the one put to last, if it is in use
+	stale *page            // the one removed from last, likewise
 }
 
 // pageSize is small, so that a few tasks that outlive their neighbours by far don't keep much.
@@ -81,16 +82,22 @@ func (x *index) page(number uint64) *page {
 	return p
 }
 
-func (x *index) remove(t *task) {
-	if t.id != "" {
-		delete(x.named, t.id)
+// remove takes a task out that was put in.
+func (x *index) remove(r remembered) {
+	if r.named != nil {
+		delete(x.named, r.named.id)
 		return
 	}
-	p := x.pages[t.seq/pageSize]
-	p.tasks[t.seq%pageSize] = nil
+	p, number := x.stale, r.seq/pageSize
+	if p == nil || p.number != number {
+		p = x.pages[number]
+	}
+	p.tasks[r.seq%pageSize] = nil
 	p.used--
+	x.stale = p
 	if p.used == 0 {
-		delete(x.pages, p.number)
+		delete(x.pages, number)
+		x.stale = nil
 		if x.fresh == p {
 			x.fresh = nil
 		}

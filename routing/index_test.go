@@ -42,7 +42,7 @@ func TestTheIndexFindsWhatIsInItAndNothingElse(t *testing.T) {
 				}
 				id := rapid.SampledFrom(order).Draw(t, "id")
 				if old := want[id]; old != nil {
-					x.remove(old)
+					x.remove(old.remembered())
 					delete(want, id)
 				}
 			},
@@ -59,7 +59,7 @@ func TestTheIndexFindsWhatIsInItAndNothingElse(t *testing.T) {
 			},
 		})
 		for _, task := range want {
-			x.remove(task)
+			x.remove(task.remembered())
 		}
 		require.Empty(t, x.pages, "pages left")
 		require.Empty(t, x.named)

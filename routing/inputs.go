@@ -31,7 +31,7 @@ func (h *Handle[Out]) input() (named, error) {
 	if h == nil {
 		return named{}, errNilInput
 	}
-	return named{h.ID(), h.hub, h.task}, nil
+	return named{h.ID(), h.hub(), h.task()}, nil
 }
 
 var errNilInput = errors.New("it is nil")

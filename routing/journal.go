@@ -328,6 +328,7 @@ func (h *Hub) failStore(cause error) {
 			h.undo(t)
 		}
 	}
+	h.window.dropUnsettled()
 	now := h.clock.now()
 	for _, t := range h.unsettled() {
 		h.keep(t, j.failed, now)
@@ -355,9 +356,7 @@ func (h *Hub) undo(t *task) {
 	if t.state.Settled() && !s.state.Settled() {
 		if t.place == aside {
 			h.quarantine.remove(t)
-		} else {
-			h.window.remove(t)
-		}
+		} // else it is in the window, which drops it when all are undone
 		t.place = nowhere
 		h.move(t, StateWaiting)
 	}
@@ -366,7 +365,7 @@ func (h *Hub) undo(t *task) {
 		h.books.Waiting--
 		h.books.Accepted--
 		h.books.Refused++
-		h.index.remove(t)
+		h.index.remove(t.remembered())
 	}
 }
 
@@ -389,8 +388,8 @@ func (h *Hub) leaveInDoubt(t *task, reason error) {
 	if t.over.Load() { // they know: the hub was closed before its store failed
 		return
 	}
-	t.out = nil
-	t.err = &TaskError{ID: t.id, Type: t.lane.name, State: StateWaiting, Attempts: t.attempts, Err: &causedError{ErrKept, reason}}
+	t.value = nil
+	t.err = &TaskError{ID: t.id, Type: t.lane.name, State: StateWaiting, Attempts: h.attemptsOf(t), Err: &causedError{ErrKept, reason}}
 	h.finish(t)
 }
 
@@ -469,7 +468,7 @@ func (h *Hub) keepInput(t *task) error {
 	if h.journal == nil {
 		return nil
 	}
-	raw, err := encode(t.in)
+	raw, err := encode(t.value)
 	if err != nil {
 		return fmt.Errorf("its input can't be recorded: %w", err)
 	}

@@ -2,6 +2,7 @@ package routing
 
 // lane is everything of one task type: the tasks that wait and the spokes that are free. All of it is guarded by the hub's mutex.
 type lane struct {
+	hub  *Hub
 	name string
 	policy
 	gate   gate
@@ -57,7 +58,7 @@ const holdScan = 8
 func (h *Hub) lane(name string) *lane {
 	l := h.lanes[name]
 	if l == nil {
-		l = &lane{name: name, policy: h.options.policyOf(name)}
+		l = &lane{hub: h, name: name, policy: h.options.policyOf(name)}
 		l.gate.limit = l.capacity
 		h.lanes[name] = l
 	}

@@ -26,8 +26,6 @@ type Lease struct {
 
 	parent   context.Context // of the attempt's; set before anybody has that
 	ctxMu    sync.Mutex      // guards the rest; not held while calling onRevoke, or cancel once the context is known
-	ctx      context.Context // behind the attempt's, once it was needed
-	cancel   func(cause error)
 	onRevoke func(*Lease)
 	gone     error // the lease was revoked, or returned
 	extra    *leaseExtra
@@ -35,6 +33,8 @@ type Lease struct {
 
 // leaseExtra is what most leases do without. It is guarded by ctxMu.
 type leaseExtra struct {
+	ctx      context.Context // behind the attempt's, once it was needed
+	cancel   func(cause error)
 	timer    *time.Timer    // of the time limit, if its context was made
 	restedAt int64          // since when that stands still, on the hub's clock; 0 if it doesn't
 	named    map[string]int // subtasks of the attempt, by derived id
@@ -87,29 +87,21 @@ func (l *Lease) Info() TaskInfo {
 // It may be called from any goroutine.
 func (l *Lease) Settle(o Outcome) (next *Lease, accepted bool) {
 	defer l.releaseContext()
-	var room blank
-	if l.pulled { // there is likely to be another
-		room = newBlank()
+	var blank *Lease
+	if l.pulled { // there is likely to be another; it is made before the hub's mutex is taken
+		blank = &Lease{}
 	}
-	return l.hub.settleLease(l, o, room, inlineEvents)
+	return l.hub.settleLease(l, o, blank, inlineEvents)
 }
 
 // SettleHung is Settle with Hung(reason), for whoever watches over handlers: callbacks, such as OnEvent, don't hold that up.
 func (l *Lease) SettleHung(reason error) {
 	defer l.releaseContext()
-	l.hub.settleLease(l, Hung(reason), blank{}, 0)
+	l.hub.settleLease(l, Hung(reason), nil, 0)
 }
 
-// blank is what a lease needs, allocated before the hub's mutex is taken.
-type blank struct {
-	lease    *Lease
-	attempts []Attempt // room for one
-}
-
-func newBlank() blank { return blank{&Lease{}, make([]Attempt, 0, 1)} }
-
-// settleLease settles a lease, with the next one's room, and hands out so many events itself.
-func (h *Hub) settleLease(l *Lease, o Outcome, room blank, events int) (next *Lease, accepted bool) {
+// settleLease settles a lease, with a blank one for the next, and hands out so many events itself.
+func (h *Hub) settleLease(l *Lease, o Outcome, blank *Lease, events int) (next *Lease, accepted bool) {
 	if h.journal != nil {
 		o.store(l)
 	}
@@ -147,11 +139,11 @@ func (h *Hub) settleLease(l *Lease, o Outcome, room blank, events int) (next *Le
 	if o.kind.fatal() || o.kind == OutcomeReleased && accepted {
 		s.paused = true
 	}
-	h.blank = room
+	h.blank = blank
 	if next = h.pull(s, now); next != nil {
 		next.pulled = true
 	}
-	h.blank = blank{}
+	h.blank = nil
 	h.pulling = nil
 	if h.journal.deliver(next) {
 		next = nil

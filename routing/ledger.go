@@ -48,7 +48,7 @@ type ledger struct {
 	index      index
 	books      Counts
 	schedule   indexedHeap[*task] // by due time: deadlines, backoffs, holds, time limits of attempts
-	window     list[*task]        // settled, oldest first
+	window     window             // of the settled
 	quarantine list[*task]        // oldest first
 
 	journal                     *journal // to the store; nil without one
@@ -90,7 +90,9 @@ func (l *ledger) move(t *task, to State) {
 
 // retire puts a settled task into the window.
 func (l *ledger) retire(t *task) {
-	t.in = nil
+	if t.state != StateDone {
+		t.value = nil
+	}
 	l.journal.retire(t)
 	t.forgetInputs()
 	l.remember(t)
@@ -98,12 +100,11 @@ func (l *ledger) retire(t *task) {
 
 // remember puts a task into the window, and forgets the oldest if they are too many.
 func (l *ledger) remember(t *task) {
-	l.window.pushBack(t)
+	l.window.push(t)
 	for l.window.size > l.keptSettled {
-		oldest := l.window.head
-		l.window.remove(oldest)
+		oldest := l.window.pop()
 		l.index.remove(oldest)
-		l.journal.forget(oldest)
+		l.journal.forget(oldest.named)
 	}
 }
 

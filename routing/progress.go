@@ -31,7 +31,7 @@ func (h *Hub) reportProgress(l *Lease, value any) {
 // is closed when the task is settled or ctx ends. It never holds the handler up: a reader that is slow gets the latest value
 // and misses those before.
 func (h *Handle[Out]) Updates(ctx context.Context) <-chan any {
-	return h.hub.watchProgress(ctx, h.task)
+	return h.hub().watchProgress(ctx, h.task())
 }
 
 func (h *Hub) watchProgress(ctx context.Context, t *task) <-chan any {

@@ -144,11 +144,11 @@ func (h *Hub) chooseHeld(l *lane, first *task, now int64) (*task, *seat) {
 // choose picks a free seat of the task's lane, which has one; nil if only the one to avoid is free and another may become so.
 func (h *Hub) choose(t *task) *seat {
 	free := &t.lane.free
-	if t.avoid == "" || h.options.PreferOther == 0 {
+	if t.avoid == nil || h.options.PreferOther == 0 {
 		return h.pick(t)
 	}
 	var last *seat
-	if s := h.spokes[t.avoid]; s != nil {
+	if s := h.spokes[t.avoid.Path]; s != nil {
 		last = s.seatIn(t.lane)
 	}
 	switch {
@@ -158,7 +158,7 @@ func (h *Hub) choose(t *task) *seat {
 		free.remove(last)
 		defer free.update(last)
 		return h.pick(t)
-	case h.others(t.lane, t.avoid):
+	case h.others(t.lane, t.avoid.Path):
 		return nil
 	default:
 		return last
@@ -240,15 +240,18 @@ func (h *Hub) nextFor(s *Spoke, now int64) *task {
 	return next
 }
 
+// avoids reports whether the spoke had the task's last charged attempt, in this incarnation or another.
+func (t *task) avoids(s *Spoke) bool { return t.avoid != nil && t.avoid.Path == s.id.Path }
+
 // nextIn returns the first task of the lane that the spoke may have; those that should rather go elsewhere it holds back.
 func (h *Hub) nextIn(l *lane, s *Spoke, now int64) *task {
 	t := l.queue.first()
-	for t != nil && t.avoid == s.id.Path && h.options.PreferOther > 0 && h.others(l, s.id.Path) {
+	for t != nil && t.avoids(s) && h.options.PreferOther > 0 && h.others(l, s.id.Path) {
 		h.holdBack(t, now)
 		t = l.queue.first()
 	}
 	for i, held := 0, l.hold.head; held != nil && i < holdScan; i, held = i+1, held.next {
-		if held.avoid != s.id.Path && (t == nil || held.level >= t.level) {
+		if !held.avoids(s) && (t == nil || held.level >= t.level) {
 			return held
 		}
 	}

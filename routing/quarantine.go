@@ -3,7 +3,6 @@ package routing
 import (
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Quarantined returns the tasks in quarantine, oldest first, with the stacks of their attempts.
@@ -55,8 +54,8 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 	h.quarantine.remove(t)
 	t.place = nowhere
 	again := &task{
-		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
-		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
+		id: t.id, key: t.key, lane: t.lane, seq: t.seq, value: t.value, maxAttempts: t.maxAttempts,
+		history: t.history.clone(), last: t.last, attempt: t.attempt,
 		submitted: t.submitted, deadline: t.deadline, extra: t.nextLife(),
 		state: StateQuarantined, level: t.level, loose: t.loose,
 	}
@@ -68,7 +67,7 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 		again.more().pin = pin
 		again.notePinned()
 	}
-	t.in = nil
+	t.value = nil
 	h.index.put(again)
 	h.move(again, StateWaiting)
 	again.lane.gate.used++

@@ -50,3 +50,14 @@ func (r *storedTask) snapshot() TaskSnapshot {
 	}
 	return s
 }
+
+func attemptsFrom(records []attemptRecord) []Attempt {
+	attempts := make([]Attempt, len(records))
+	for i, r := range records {
+		a := Attempt{Number: r.Number, Spoke: SpokeID{string(r.Path), r.Incarnation}, Start: unixTime(r.Start), End: unixTime(r.End), fault: r.fault()}
+		a.Outcome, _ = parseOutcome(r.Outcome) // it was checked
+		a.Err = a.fault.reason()
+		attempts[i] = a
+	}
+	return attempts
+}

@@ -483,10 +483,3 @@ func unixTime(unix int64) time.Time {
 	}
 	return time.Unix(0, unix)
 }
-
-func unixOf(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}

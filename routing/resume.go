@@ -239,11 +239,20 @@ func (h *Hub) taskFrom(r storedTask, w wall) *task {
 	state, _ := parseState(r.State) // it was checked
 	t := &task{
 		id: string(r.ID), key: string(r.Key), lane: h.storedLane(string(r.Type)), seq: r.seq,
-		avoid: string(r.Avoid), attempts: attemptsFrom(r.Attempts), level: levelOf(int8(r.Priority), r.Subtask),
+		level:     levelOf(int8(r.Priority), r.Subtask),
 		submitted: w.from(r.Submitted), deadline: w.from(r.Deadline), readyAt: w.from(r.ReadyAt),
-		attempt: int32(r.Attempt), forgotten: int32(r.Forgotten), errors: uint16(r.Errors), strikes: uint16(r.Strikes), maxAttempts: uint16(r.MaxAttempts),
+		attempt: int32(r.Attempt), errors: uint16(r.Errors), strikes: uint16(r.Strikes), maxAttempts: uint16(r.MaxAttempts),
 		state: state, loose: r.Loose,
 		saved: &saved{turn: r.Turn, in: r.In, out: r.Out, state: state, known: true, settled: w.from(r.Settled), forgotten: r.Gone, interrupted: uint16(r.Interrupted)},
+	}
+	if r.Avoid != "" {
+		t.avoid = &SpokeID{Path: string(r.Avoid)}
+	}
+	for _, a := range r.Attempts {
+		t.begin(a.attempt(w))
+	}
+	if r.Forgotten > 0 {
+		t.past().forgotten += r.Forgotten
 	}
 	if r.Timeout > 0 {
 		t.more().timeout = r.Timeout
@@ -258,13 +267,13 @@ func (h *Hub) taskFrom(r storedTask, w wall) *task {
 		t.over.Store(true)
 	}
 	if r.In != nil {
-		t.in = Stored(r.In)
+		t.value = Stored(r.In)
 	}
 	switch {
 	case state == StateDone:
-		t.out = Stored(r.Out)
+		t.value = Stored(r.Out)
 	case state.Settled():
-		t.err = &TaskError{ID: t.id, Type: t.lane.name, State: state, Attempts: t.attempts, Err: errorOf(r.Err)}
+		t.err = &TaskError{ID: t.id, Type: t.lane.name, State: state, Attempts: h.attemptsOf(t), Err: errorOf(r.Err)}
 		if state == StateQuarantined && !r.Discarded {
 			t.place = aside
 		}
@@ -272,17 +281,23 @@ func (h *Hub) taskFrom(r storedTask, w wall) *task {
 	return t
 }
 
-func attemptsFrom(records []attemptRecord) []Attempt {
-	attempts := make([]Attempt, len(records))
-	for i, r := range records {
-		a := Attempt{Number: r.Number, Spoke: SpokeID{string(r.Path), r.Incarnation}, Start: unixTime(r.Start), End: unixTime(r.End), Err: errorOf(r.Err)}
-		a.Outcome, _ = parseOutcome(r.Outcome)
-		if r.Stack != "" {
-			a.stack = func() string { return r.Stack }
-		}
-		attempts[i] = a
+// attempt makes the record that a hub keeps of one in a store.
+func (r attemptRecord) attempt(w wall) attempt {
+	outcome, _ := parseOutcome(r.Outcome) // it was checked
+	return attempt{
+		number: int32(r.Number), spoke: &SpokeID{string(r.Path), r.Incarnation}, start: w.from(r.Start), end: w.from(r.End), outcome: outcome, fault: r.fault(),
 	}
-	return attempts
+}
+
+func (r attemptRecord) fault() *fault {
+	err := errorOf(r.Err)
+	switch {
+	case r.Stack != "":
+		return &fault{err, func() string { return r.Stack }}
+	case err != nil:
+		return &fault{err: err}
+	}
+	return nil
 }
 
 // storedLane returns the lane of a type that may be unknown yet: its tasks wait until a spoke or Declare makes it known, and new ones are refused.
@@ -316,16 +331,15 @@ func (h *Hub) await(t *task, now int64) {
 // at the next death it is known which of them it was.
 func (h *Hub) goOn(t *task, now int64) {
 	if t.state == StateLeased {
-		t.end(h.clock.at(now), OutcomeInterrupted, ErrInterrupted, nil)
+		t.end(now, Outcome{kind: OutcomeInterrupted, err: ErrInterrupted})
 		t.saved.interrupted++
-		last := t.attempts[len(t.attempts)-1]
 		n := int(t.saved.interrupted)
 		if n >= h.options.Interruptions {
 			h.settle(t, StateQuarantined, Outcome{kind: OutcomeInterrupted, err: suspicion(n)}, now)
 			return
 		}
 		h.move(t, StateWaiting)
-		h.emit(Event{Kind: EventRetried, Attempt: last.Number, Spoke: last.Spoke, Outcome: OutcomeInterrupted, Err: ErrInterrupted}, t, now)
+		h.emit(Event{Kind: EventRetried, Attempt: int(t.last.number), Spoke: *t.last.spoke, Outcome: OutcomeInterrupted, Err: ErrInterrupted}, t, now)
 	}
 	l := t.lane
 	switch {

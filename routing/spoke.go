@@ -32,6 +32,7 @@ type SpokeSpec struct {
 type Spoke struct {
 	hub     *Hub
 	id      SpokeID
+	shared  *SpokeID // the same, for the records of its attempts: they keep that, and not the spoke
 	credits int
 	deliver func(*Lease)
 	seats   []seat
@@ -67,7 +68,8 @@ func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
 		}
 		h.leaveSpoke(older, fmt.Errorf("incarnation %d has joined", spec.ID.Incarnation), now)
 	}
-	s := &Spoke{hub: h, id: spec.ID, credits: max(spec.Credits, 1), deliver: spec.Deliver, seats: make([]seat, len(spec.Types))}
+	id := spec.ID
+	s := &Spoke{hub: h, id: id, shared: &id, credits: max(spec.Credits, 1), deliver: spec.Deliver, seats: make([]seat, len(spec.Types))}
 	for i, name := range spec.Types {
 		l := h.lane(name)
 		l.spokes++

@@ -56,31 +56,6 @@ type TaskInfo struct {
 	Deadline time.Time
 }
 
-// Attempt is the record of one lease.
-type Attempt struct {
-	Number  int
-	Spoke   SpokeID
-	Start   time.Time
-	End     time.Time // zero while the attempt goes on
-	Outcome OutcomeKind
-	Err     error
-
-	stack func() string
-}
-
-// Stack returns the stack of an attempt that crashed, or nothing.
-func (a Attempt) Stack() (stack string) {
-	if a.stack == nil {
-		return ""
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			stack = fmt.Sprintf("stack not available: %v", r)
-		}
-	}()
-	return a.stack()
-}
-
 // TaskSnapshot is all that the ledger knows of a task at one moment.
 type TaskSnapshot struct {
 	TaskInfo
@@ -103,9 +78,6 @@ type TaskSnapshot struct {
 	Err error
 }
 
-// keptAttempts bounds the history of a task that is tried for long (a service that keeps saying "not now").
-const keptAttempts = 32
-
 // place is where a task that is not leased is kept.
 type place uint8
 
@@ -120,42 +92,42 @@ const (
 	aside         // in quarantine
 )
 
-// task is the record of one task. All fields but the first group are guarded by the hub's mutex.
+// task is the record of one task. All fields but the first group are guarded by the hub's mutex. What every task has to do with comes first: of
+// one that has waited among many, the fewer lines of memory are read the better.
 type task struct {
-	id, key string
 	lane    *lane
 	seq     uint64 // order of acceptance
+	id, key string
 
-	in     any // dropped when settled, but not in quarantine
-	out    any
-	err    *TaskError    // if it is settled without a result
-	done   chan struct{} // made by the first who waits
-	extra  *extra        // nil for most
-	strand *strand       // of its key, if the balancer keeps keys together
+	value any         // the input; once it is done, its result; nothing when it has ended otherwise, but in quarantine
+	over  atomic.Bool // it is settled; value and err can be read without the lock
 
-	saved *saved // nil without a store
+	state       State
+	place       place
+	level       uint8 // of its lane's queue
+	loose       bool  // not in the strand of its key: a task above it is
+	errors      uint16
+	strikes     uint16
+	maxAttempts uint16
+	attempt     int32
+	scheduled   int32 // position in the schedule
 
-	lease    *Lease // the current one
-	attempts []Attempt
-	avoid    string // path of the spoke that had the last charged attempt
+	node[*task]         // queue, hold or quarantine
+	lease       *Lease  // the current one
+	last        attempt // it may go on; its number is 0 before the first
+
+	done    chan struct{} // made by the first who waits
+	err     *TaskError    // if it is settled without a result
+	extra   *extra        // nil for most
+	strand  *strand       // of its key, if the balancer keeps keys together
+	saved   *saved        // nil without a store
+	history *history      // nil before the second attempt
+	avoid   *SpokeID      // the spoke that had the last charged attempt
 
 	// Times are nanoseconds of the hub's clock; 0 is none.
 	submitted, deadline int64
 	readyAt             int64 // end of a delay or a hold
 	due                 int64 // when the schedule looks at it next
-
-	node[*task]       // queue, hold, window of settled or quarantine
-	scheduled   int32 // position in the schedule
-	attempt     int32
-	forgotten   int32
-	errors      uint16
-	strikes     uint16
-	maxAttempts uint16
-	state       State
-	place       place
-	level       uint8       // of its lane's queue
-	over        atomic.Bool // it is settled; out and err can be read without the lock
-	loose       bool        // not in the strand of its key: a task above it is
 }
 
 func (t *task) links() *node[*task]     { return &t.node }
@@ -180,35 +152,4 @@ func (t *task) nextDue() int64 {
 		due = other
 	}
 	return due
-}
-
-// begin opens the record of an attempt.
-func (t *task) begin(a Attempt) {
-	if len(t.attempts) >= keptAttempts {
-		t.forget()
-	}
-	t.attempts = append(t.attempts, a)
-}
-
-// forget drops the oldest attempt that was not charged towards quarantine, or the oldest of all.
-func (t *task) forget() {
-	drop := 0
-	for i, a := range t.attempts {
-		if !a.Outcome.strike() {
-			drop = i
-			break
-		}
-	}
-	t.attempts = append(t.attempts[:drop], t.attempts[drop+1:]...)
-	t.forgotten++
-}
-
-// end closes the record of the current attempt.
-func (t *task) end(at time.Time, kind OutcomeKind, err error, stack func() string) {
-	current := &t.attempts[len(t.attempts)-1]
-	current.End, current.Outcome, current.Err, current.stack = at, kind, err, stack
-}
-
-func (k OutcomeKind) strike() bool {
-	return k == OutcomeCrashed || k == OutcomeHung || k == OutcomeTimedOut || k == OutcomeInterrupted
 }

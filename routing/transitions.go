@@ -53,34 +53,33 @@ func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
 		t.strand.begun = true
 	}
 	t.attempt++
-	l := h.blank.lease
+	l := h.blank
 	if l == nil {
 		l = &Lease{}
 	}
-	if t.attempts == nil {
-		t.attempts = h.blank.attempts
-	}
-	h.blank = blank{}
-	l.hub, l.task, l.spoke, l.input, l.attempt = h, t, s, t.in, int(t.attempt)
+	h.blank = nil
+	l.hub, l.task, l.spoke, l.input, l.attempt = h, t, s, t.value, int(t.attempt)
 	if timeout := t.timeout(); timeout > 0 && h.journal == nil {
 		l.expires = now + timeout
 	}
 	t.lease = l
-	t.begin(Attempt{Number: l.attempt, Spoke: s.id, Start: h.clock.at(now)})
+	t.begin(attempt{spoke: s.shared, start: now, number: t.attempt})
 	s.leases.pushBack(l)
 	h.picks++
 	s.picked, l.number = h.picks, h.picks
 	h.occupy(l)
 	h.books.Attempts++
 	h.plan(t)
-	h.emit(Event{Kind: EventLeased, Attempt: l.attempt, Spoke: s.id}, t, now)
+	if h.heard() {
+		h.emit(Event{Kind: EventLeased, Attempt: l.attempt, Spoke: s.id}, t, now)
+	}
 	return l
 }
 
 // conclude ends the current attempt of a task with an outcome.
 func (h *Hub) conclude(t *task, o Outcome, now int64) {
 	l := t.lease
-	t.end(h.clock.at(now), o.kind, o.err, o.stack)
+	t.end(now, o)
 	if !l.returned {
 		h.revoked = append(h.revoked, revocation{l, revocationCause(o)})
 	}
@@ -88,10 +87,10 @@ func (h *Hub) conclude(t *task, o Outcome, now int64) {
 	switch v.charge {
 	case asError:
 		t.errors++
-		t.avoid = l.spoke.id.Path
+		t.avoid = l.spoke.shared
 	case asStrike:
 		t.strikes++
-		t.avoid = l.spoke.id.Path
+		t.avoid = l.spoke.shared
 	}
 	if v.next != StateWaiting {
 		h.settle(t, v.next, o, now)
@@ -148,19 +147,21 @@ func (h *Hub) settle(t *task, state State, o Outcome, now int64) {
 	h.plan(t)
 	switch state {
 	case StateDone:
-		t.out = o.value
+		t.value = o.value
 		if t.saved != nil {
 			t.saved.out = o.stored
 		}
 	default:
-		t.err = &TaskError{ID: h.index.id(t), Type: t.lane.name, State: state, Attempts: t.attempts, Err: o.err}
+		t.err = &TaskError{ID: h.index.id(t), Type: t.lane.name, State: state, Attempts: h.attemptsOf(t), Err: o.err}
 	}
 	h.announce(t, now)
-	e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
-	if ended != nil {
-		e.Attempt, e.Spoke = ended.attempt, ended.spoke.id
+	if h.heard() {
+		e := Event{Kind: EventSettled, Outcome: o.kind, Err: o.err}
+		if ended != nil {
+			e.Attempt, e.Spoke = ended.attempt, ended.spoke.id
+		}
+		h.emit(e, t, now)
 	}
-	h.emit(e, t, now)
 	if state == StateQuarantined {
 		h.setAside(t, now)
 	} else {
@@ -190,6 +191,7 @@ func (h *Hub) finish(t *task) {
 	t.over.Store(true)
 	if t.done != nil {
 		close(t.done)
+		t.done = nil
 	}
 	h.endUpdates(t)
 }
@@ -213,7 +215,7 @@ func (h *Hub) expireIfDue(t *task, now int64) {
 // cutShort settles an unsettled task from outside, taking it from a spoke that has it.
 func (h *Hub) cutShort(t *task, state State, o Outcome, cause error, now int64) {
 	if l := t.lease; l != nil {
-		t.end(h.clock.at(now), o.kind, o.err, nil)
+		t.end(now, o)
 		if !l.returned {
 			h.revoked = append(h.revoked, revocation{l, cause})
 		}
@@ -228,7 +230,7 @@ func (h *Hub) fallDue(t *task, now int64) {
 		wasHeld := t.place == held
 		h.takeOut(t)
 		if wasHeld {
-			t.avoid = ""
+			t.avoid = nil
 		}
 		h.enqueue(t, wasHeld)
 	}

@@ -37,28 +37,31 @@ func (t Type[In, Out]) Name() string { return t.name }
 // refused at once with an error that says why: [*QueueFullError], [*UnknownTypeError], [*ConflictError], [ErrExpired], [ErrClosed].
 // ctx bounds the submit only (it matters with [Wait]); it has no hold on the accepted task.
 func (t Type[In, Out]) Submit(ctx context.Context, to Submitter, in In, opts ...SubmitOption) (*Handle[Out], error) {
+	handle, _, err := t.submit(ctx, to, in, opts)
+	return handle, err
+}
+
+// submit also reports whether the task is a new one.
+func (t Type[In, Out]) submit(ctx context.Context, to Submitter, in In, opts []SubmitOption) (_ *Handle[Out], fresh bool, err error) {
 	hub := to.Hub()
 	if hub == nil {
-		return nil, fmt.Errorf("submit task of type %q: the submitter has no hub: %w", t.name, ErrClosed)
+		return nil, false, fmt.Errorf("submit task of type %q: the submitter has no hub: %w", t.name, ErrClosed)
 	}
 	task, fresh, err := hub.submitCarrying(ctx, t.name, in, opts)
-	if err != nil {
-		return nil, err
-	}
-	return &Handle[Out]{hub: hub, task: task, fresh: fresh}, nil
+	return (*Handle[Out])(task), fresh, err
 }
 
 // Do submits a task and awaits its result. When ctx ends first, the task is cancelled with the cause of ctx. Only the wait ends if the task was
 // submitted by someone else under the same [ID], or if it is a subtask and ctx ended with the attempt of its parent: then the next
 // attempt finds it.
 func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...SubmitOption) (Out, error) {
-	handle, err := t.Submit(ctx, to, in, opts...)
+	handle, fresh, err := t.submit(ctx, to, in, opts)
 	if err != nil {
 		var zero Out
 		return zero, err
 	}
 	if err := handle.wait(ctx); err != nil {
-		if !handle.fresh || leaseOf(ctx).leavesBehind(handle.task) {
+		if !fresh || leaseOf(ctx).leavesBehind(handle.task()) {
 			var zero Out
 			return zero, err
 		}
