@@ -327,5 +327,5 @@ var errStopping = fmt.Errorf("agent stops: %w", ErrShutdown)
 
 // stopped reports whether the agent's own end ended ctx.
 func (a *agent) stopped(err error) bool {
-	return a.ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ErrShutdown) || errors.Is(err, ErrKilled))
+	return a.ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(a.ctx)) || errors.Is(err, ErrShutdown) || errors.Is(err, ErrKilled))
 }

@@ -41,27 +41,21 @@ func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T,
 	if _, limited := ctx.Deadline(); limited || to.guard.Breaker().Config().OperationTimeout != breaker.NoTimeout {
 		defer routing.Waiting(ctx)()
 	}
-	return throughGuard(ctx, to, false, fn)
+	return throughGuard(ctx, to, func(ctx context.Context) (T, error) { return breaker.Through(ctx, to.tree.system, to.pid, fn) })
 }
 
-// throughGuard makes a call by way of a breaker node, and of what else of an External stands before it. A watched one isn't bound by the operation timeout.
-func throughGuard[T any](ctx context.Context, to *node, watched bool, fn func(context.Context) (T, error)) (T, error) {
+// throughGuard makes a call by way of a breaker node, and of what else of an External stands before it: that may make more than one attempt.
+func throughGuard[T any](ctx context.Context, to *node, attempt func(context.Context) (T, error)) (T, error) {
 	if task, ok := routing.FromContext(ctx); ok && task.MaxAttempts > 1 {
 		ctx = breaker.WithoutRetry(ctx)
-	}
-	through := func(ctx context.Context, fn func(context.Context) (T, error)) (T, error) {
-		if watched {
-			return breaker.ThroughWatched(ctx, to.tree.system, to.pid, fn)
-		}
-		return breaker.Through(ctx, to.tree.system, to.pid, fn)
 	}
 	var v T
 	var err error
 	ctx, end := to.tree.telemetry.call(ctx, to)
 	if e := to.guard.external; e != nil {
-		v, err = breaker.DoExternalVia(ctx, e, through, fn)
+		v, err = breaker.DoExternalVia(ctx, e, func(ctx context.Context, attempt func(context.Context) (T, error)) (T, error) { return attempt(ctx) }, attempt)
 	} else {
-		v, err = through(ctx, fn)
+		v, err = attempt(ctx)
 	}
 	end(err)
 	if err != nil {

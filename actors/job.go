@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mistersmith/mistersmith/detector"
@@ -18,13 +19,15 @@ type job struct {
 	loses func(*routing.Lease) // job.beginPatience
 	life  detector.Stamp
 	saves saves
+	seen  *routing.Lease // whose signs of life the watchman has seen last; the looks' own
 
-	mu       sync.Mutex     // guards the rest
-	begun    *routing.Lease // the last one
-	handled  *routing.Lease // by a handler that hasn't returned and wasn't given up
-	lost     bool           // it was given up
-	patience *time.Timer    // runs since its lease was taken back; nil while that hasn't happened
-	waits    int            // its handler waits for so many things that have a time limit of their own
+	mu       sync.Mutex                    // guards the rest, but for reading handled
+	begun    *routing.Lease                // the last one
+	handled  atomic.Pointer[routing.Lease] // by a handler that hasn't returned and wasn't given up
+	revoked  *routing.Lease                // the last one that was taken back from its handler, or whose context ended before that returned
+	lost     bool                          // it was given up
+	patience *time.Timer                   // runs since its lease was taken back; nil while that hasn't happened
+	waits    int                           // its handler waits for so many things that have a time limit of their own
 }
 
 func newJob(a *agent) *job {
@@ -74,10 +77,10 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	ctx, span := a.in.node.tree.telemetry.attempt(j.lease.Context(parent), a.in, j.lease)
 	j.lease.OnRevoke(j.loses)
 
-	returned := false
+	returned, cutShort := false, false
 	defer func() {
 		value := recover()
-		lost = j.end()
+		lost = j.end(cutShort)
 		if !returned {
 			a.keeper.crashed()
 		}
@@ -94,6 +97,7 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	}()
 	a.keeper.begin()
 	value, err := handler.Run(ctx, j.lease.Input())
+	cutShort = err != nil && ctx.Err() != nil
 	switch {
 	case err == nil:
 		o = routing.Done(value)
@@ -112,17 +116,21 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 // begin is told of each lease before its handler runs.
 func (j *job) begin(l *routing.Lease) {
 	j.mu.Lock()
-	j.begun, j.handled, j.waits = l, l, 0
+	j.begun, j.waits = l, 0
+	j.handled.Store(l)
 	j.mu.Unlock()
 	l.Observe(j)
-	j.Progressed()
+	j.Progressed(l)
 }
 
-// end says that the handler has returned, and reports whether that was too late.
-func (j *job) end() (lost bool) {
+// end says that the handler has returned, maybe because its context had ended, and reports whether that was too late.
+func (j *job) end(cutShort bool) (lost bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.handled = nil
+	if cutShort {
+		j.revoked = j.begun
+	}
+	j.handled.Store(nil)
 	if j.patience != nil {
 		j.patience.Stop()
 		j.patience = nil
@@ -138,7 +146,8 @@ func (j *job) beginPatience(l *routing.Lease) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.handled == l {
+	if j.handled.Load() == l {
+		j.revoked = l
 		j.patience = time.AfterFunc(j.agent.in.node.patience(), func() { j.lose(l) })
 	}
 }
@@ -158,10 +167,11 @@ func (j *job) lose(l *routing.Lease) {
 func (j *job) giveUp(l *routing.Lease) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.handled != l {
+	if j.handled.Load() != l {
 		return false
 	}
-	j.handled, j.lost = nil, true
+	j.handled.Store(nil)
+	j.lost = true
 	return true
 }
 

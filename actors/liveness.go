@@ -25,23 +25,27 @@ func (o OnHung) String() string {
 
 // Defaults of a Liveness, and of how often a tree looks.
 const (
+	DefaultSuspectPhi   = 5.0
 	DefaultHungPhi      = 12.0
 	DefaultMinSilence   = 2 * time.Second
 	DefaultMaxSilence   = 10 * time.Minute
 	DefaultLivenessLook = 100 * time.Millisecond
 
-	suspectedPhi = 5.0 // from which a silence is worth an event
-	fewSamples   = 8   // with fewer intervals nothing is learned
+	fewSamples = 8 // with fewer intervals nothing is learned
 )
 
 // Liveness says when a node that has work and shows no progress counts as hung. What has no work is healthy, however long it is silent.
 //
-// Progress of an agent's handler is its start, each routing.Progress and routing.Beat, and each end of a guarded call. While it waits for a guarded call
+// Progress of an agent's handler is its start, each routing.Progress and routing.Beat, and each begin and end of a guarded call. While it waits for a guarded call
 // with a time limit, or has a time limit of its own (routing.Timeout, a deadline), that limit holds and nobody judges it. Progress of an actor is each
 // message it begins to handle. A node that is starting, stopping, suspended, or waiting for its restart isn't judged.
 //
 // How long silences usually are is learned: for handlers by task type, for actors by node (instances of one template together). A silence is measured by
 // the tree's own clock, which doesn't count that the whole process stood still; but for every four seconds that really pass it counts one at least.
+//
+// What is learned may be wrong: of work that is mostly quick and now and then takes long, say. So each time that phi has made something fail, a silence of
+// that kind of work must be four times as long before phi counts again; that fades with what is done well. And no task gets into quarantine because phi
+// was wrong: if the next strike is the last one (see routing.Lease.LastChance), only Max counts.
 //
 // The zero value has the defaults. All of it may be changed while the tree runs: [Tree.Reconfigure].
 type Liveness struct {
@@ -49,30 +53,36 @@ type Liveness struct {
 	OnHung OnHung
 
 	// Phi is how suspicious a silence must be to count as hung: at 12 one such silence in a million million is a mistake, if the logarithm
-	// of the intervals is normally distributed (see detector.Pace). Default 12, at most 300. From phi 5 on it is suspected.
+	// of the intervals is normally distributed (see detector.Pace). Default 12, at most 300.
 	Phi float64
 
-	// Min and Max bound what is learned: a silence shorter than Min never counts as hung, one of Max always does, and before
+	// Suspect is the phi from which on it is suspected: that is an event, no more. Default 5, at most Phi.
+	Suspect float64
+
+	// Min and Max bound what is learned: a silence shorter than Min never counts as hung, one of Max always does (whatever was learned), and before
 	// eight intervals are known only that counts. Defaults 2 s and 10 min. From half of each on a silence may be suspected.
 	Min, Max time.Duration
 }
 
 // withDefaults fills in what is zero for a kind of node.
 func (l Liveness) withDefaults(k Kind) Liveness {
-	defaults := Liveness{OnHung: HungReport, Phi: DefaultHungPhi, Min: DefaultMinSilence, Max: DefaultMaxSilence}
+	defaults := Liveness{OnHung: HungReport, Phi: DefaultHungPhi, Suspect: DefaultSuspectPhi, Min: DefaultMinSilence, Max: DefaultMaxSilence}
 	if k == KindAgent {
 		defaults.OnHung = HungFail
 	}
 	return l.or(defaults)
 }
 
-// or fills in what is zero. Of Min and Max, the one that is given moves the other if need be.
+// or fills in what is zero. Of Min and Max, and of Suspect and Phi, the one that is given moves the other if need be.
 func (l Liveness) or(defaults Liveness) Liveness {
 	if l.OnHung == HungDefault {
 		l.OnHung = defaults.OnHung
 	}
 	if l.Phi == 0 {
-		l.Phi = defaults.Phi
+		l.Phi = max(defaults.Phi, l.Suspect)
+	}
+	if l.Suspect == 0 {
+		l.Suspect = min(defaults.Suspect, l.Phi)
 	}
 	if l.Max == 0 {
 		l.Max = max(defaults.Max, l.Min)
@@ -91,6 +101,12 @@ func (l Liveness) faults() []string {
 	}
 	if math.IsNaN(l.Phi) || l.Phi < 0 || l.Phi > 300 {
 		faults = append(faults, fmt.Sprintf("Liveness.Phi is %v, must be above 0 and at most 300, or 0 for %v", l.Phi, DefaultHungPhi))
+	}
+	if math.IsNaN(l.Suspect) || l.Suspect < 0 || l.Suspect > 300 {
+		faults = append(faults, fmt.Sprintf("Liveness.Suspect is %v, must be above 0 and at most 300, or 0 for %v", l.Suspect, DefaultSuspectPhi))
+	}
+	if l.Phi > 0 && l.Suspect > l.Phi {
+		faults = append(faults, fmt.Sprintf("Liveness.Suspect is %v, must not be above Phi, %v", l.Suspect, l.Phi))
 	}
 	if l.Min < 0 {
 		faults = append(faults, fmt.Sprintf("Liveness.Min is %s, must be positive, or 0 for %s", l.Min, DefaultMinSilence))
@@ -119,10 +135,11 @@ func (l Liveness) judge(silence time.Duration, known *detector.Pace) (suspicion,
 	if known.Samples() >= fewSamples {
 		phi = known.Phi(silence)
 	}
+	least := max(l.Min, known.Patience())
 	switch {
-	case silence >= l.Max || silence >= l.Min && phi >= l.Phi:
+	case silence >= l.Max || silence >= least && phi >= l.Phi:
 		return hung, phi
-	case silence >= l.Max/2 || silence >= l.Min/2 && phi >= min(suspectedPhi, l.Phi):
+	case silence >= l.Max/2 || silence >= least/2 && phi >= l.Suspect:
 		return suspected, phi
 	default:
 		return alive, phi

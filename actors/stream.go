@@ -22,27 +22,33 @@ const (
 // silence that is too suspicious for the breaker's Stream ends fn's context, counts as a failure of the dependency, and comes back as a
 // [*breaker.StalledError]: returned from the handler, the task is tried again. The breaker's operation timeout doesn't apply: a long
 // answer that goes on is a good one. (Its half-open lease does: give it the time that an answer may take.)
+//
+// An External whose Retry counts, see [Guard], makes the call again by itself; each attempt is a stream of its own.
+//
+// A Stream that only reports, or ignores, what stalls ends nothing; then the pieces are beats of the handler, and its agent's Liveness decides.
 func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Context, beat func()) (T, error)) (T, error) {
 	var zero T
 	n, err := guardOf(ctx, name)
 	if err != nil {
 		return zero, err
 	}
-	defer routing.Waiting(ctx)()
-	s := &stream{node: n, began: time.Now()}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	defer s.cancel(nil)
-	return throughGuard(s.ctx, n, true, func(ctx context.Context) (T, error) {
-		s.over.Store(false) // an External may try again
-		s.chunks.Store(0)
-		defer s.over.Store(true)
-		s.last.Store(int64(time.Since(s.began)))
-		n.tree.watchman.sign(&s.life, s)
-		return fn(ctx, s.beat)
+	if n.streamLiveness().OnHung == HungFail {
+		defer routing.Waiting(ctx)()
+	}
+	return throughGuard(ctx, n, func(ctx context.Context) (T, error) {
+		s := &stream{node: n}
+		s.ctx, s.cancel = context.WithCancelCause(ctx)
+		defer s.cancel(nil)
+		return breaker.ThroughWatched(s.ctx, n.tree.system, n.pid, func(ctx context.Context) (T, error) {
+			s.began = time.Now()
+			defer s.over.Store(true)
+			n.tree.watchman.sign(&s.life, s)
+			return fn(ctx, s.beat)
+		})
 	})
 }
 
-// stream is a guarded call that beats.
+// stream is one attempt at a guarded call that beats.
 type stream struct {
 	node   *node // of the breaker
 	ctx    context.Context
@@ -62,12 +68,14 @@ type streamPaces struct{ first, next detector.Pace }
 
 // beat notes a piece. As elsewhere, what took less than a look is taken for half of one: that a network brings several pieces at once doesn't say how long it may take until the next.
 func (s *stream) beat() {
+	if s.ctx.Err() != nil {
+		return // what it left running goes on
+	}
 	now := int64(time.Since(s.began))
 	before := s.last.Swap(now)
-	if s.ctx.Err() == nil {
-		s.pace(s.chunks.Add(1) - 1).Observe(max(time.Duration(now-before), s.node.tree.watchman.every/2))
-	}
+	s.pace(s.chunks.Add(1) - 1).Observe(max(time.Duration(now-before), s.node.tree.watchman.every/2))
 	s.node.tree.watchman.sign(&s.life, s)
+	routing.Beat(s.ctx)
 }
 
 // pace is that of the next piece, after so many.
@@ -80,11 +88,18 @@ func (s *stream) pace(chunks int64) *detector.Pace {
 
 func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.Err() == nil, true }
 
+func (s *stream) cutShort() bool { return false }
+
+func (s *stream) lastChance() bool { return false }
+
 func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
 
-func (s *stream) liveness() Liveness {
-	defaults := Liveness{OnHung: HungFail, Phi: DefaultStreamPhi, Min: DefaultStreamMin, Max: DefaultStreamMax}
-	spec := s.node.spec().rarely()
+func (s *stream) liveness() Liveness { return s.node.streamLiveness() }
+
+// streamLiveness is that of the answers behind a breaker node.
+func (n *node) streamLiveness() Liveness {
+	defaults := Liveness{OnHung: HungFail, Phi: DefaultStreamPhi, Suspect: DefaultSuspectPhi, Min: DefaultStreamMin, Max: DefaultStreamMax}
+	spec := n.spec().rarely()
 	if spec.external != nil {
 		return spec.external.Stream.or(defaults)
 	}

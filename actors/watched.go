@@ -24,8 +24,16 @@ func (in *incarnation) sign() {
 func (in *incarnation) atWork() (busy, judged bool) {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	return in.phase == up && in.scheduled && !in.suspended, true
+	return in.phase == up && in.todo&toStop == 0 && in.scheduled && !in.suspended, true
 }
+
+func (in *incarnation) cutShort() bool {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	return in.phase != up || in.todo&toStop != 0 || in.suspended
+}
+
+func (in *incarnation) lastChance() bool { return false }
 
 // kindOfWork is the node's, or that of all instances of its template.
 func (in *incarnation) kindOfWork() (string, *detector.Pace) {
@@ -39,7 +47,14 @@ func (in *incarnation) liveness() Liveness { return in.node.liveness() }
 
 func (in *incarnation) suspected(reason *HungError) { in.silent(Suspected, reason) }
 
-func (in *incarnation) recovered() { in.publish(Event{Kind: Recovered}) }
+// recovered says so of what is up: the end of what was suspected is an event of its own.
+func (in *incarnation) recovered() {
+	in.node.ref.mu.Lock()
+	defer in.node.ref.mu.Unlock()
+	if in.phase == up && in.todo&toStop == 0 {
+		in.publish(Event{Kind: Recovered})
+	}
+}
 
 // hangs fences the incarnation off if it fails by it: nothing else gets it off its goroutine.
 func (in *incarnation) hangs(reason *HungError, fails bool) {
@@ -65,19 +80,25 @@ func (in *incarnation) silent(k EventKind, reason *HungError) uint64 {
 
 // ---- an agent's job
 
-// Progressed implements routing.Observer.
-func (j *job) Progressed() { j.agent.in.node.tree.watchman.sign(&j.life, j) }
+// Progressed implements routing.Observer. What the handler of an earlier lease has left running doesn't count.
+func (j *job) Progressed(l *routing.Lease) {
+	if j.handled.Load() == l {
+		j.agent.in.node.tree.watchman.sign(&j.life, j)
+	}
+}
 
 // Waits implements routing.Observer.
-func (j *job) Waits(waiting bool) {
+func (j *job) Waits(l *routing.Lease, waiting bool) {
+	j.Progressed(l)
 	change := 1
 	if !waiting {
-		j.Progressed()
 		change = -1
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.waits += change
+	if j.handled.Load() == l {
+		j.waits += change
+	}
 }
 
 func (j *job) atWork() (busy, judged bool) {
@@ -86,10 +107,25 @@ func (j *job) atWork() (busy, judged bool) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.handled != nil, j.waits == 0 && !j.begun.Limited()
+	handled := j.handled.Load()
+	return handled != nil, handled == j.seen && j.waits == 0 && !j.begun.Limited()
 }
 
-func (j *job) kindOfWork() (string, *detector.Pace) { return "task " + j.last().Type(), nil }
+func (j *job) cutShort() bool {
+	if !j.agent.in.isUp() {
+		return true
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.lost || j.revoked == j.seen
+}
+
+func (j *job) lastChance() bool { return j.seen.LastChance() }
+
+func (j *job) kindOfWork() (string, *detector.Pace) {
+	j.seen = j.last()
+	return "task " + j.seen.Type(), nil
+}
 
 func (j *job) last() *routing.Lease {
 	j.mu.Lock()
@@ -99,24 +135,31 @@ func (j *job) last() *routing.Lease {
 
 func (j *job) liveness() Liveness { return j.agent.in.node.liveness() }
 
-func (j *job) suspected(reason *HungError) { j.silent(Suspected, reason, j.last()) }
+func (j *job) suspected(reason *HungError) { j.silent(Suspected, reason) }
 
-func (j *job) recovered() { j.agent.in.publish(Event{Kind: Recovered}) }
+func (j *job) recovered() {
+	j.mu.Lock()
+	lost := j.lost
+	j.mu.Unlock()
+	if !lost {
+		j.agent.in.recovered()
+	}
+}
 
-func (j *job) silent(k EventKind, reason *HungError, l *routing.Lease) uint64 {
-	reason.Task = l.ID()
+func (j *job) silent(k EventKind, reason *HungError) uint64 {
+	reason.Task = j.seen.ID()
 	return j.agent.in.silent(k, reason)
 }
 
 // hangs takes the lease from the handler and its agent from its supervisor: the task is charged with the hang, and tried again elsewhere. The handler's
 // context ends, and it has its agent's shutdown time to return before it is abandoned.
 func (j *job) hangs(reason *HungError, fails bool) {
-	l := j.last()
+	l := j.seen
 	if fails && !j.giveUp(l) {
 		return
 	}
 	in := j.agent.in
-	seq := j.silent(Hung, reason, l)
+	seq := j.silent(Hung, reason)
 	if !fails {
 		return
 	}

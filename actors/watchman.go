@@ -21,7 +21,7 @@ type watchman struct {
 	running bool // a look is to come
 	closed  bool
 
-	// ---- the look's own
+	looking sync.Mutex // held by a look; guards what follows
 	watched map[worker]*silence
 	paces   map[string]*detector.Pace // by kind of work
 	last    time.Time
@@ -31,7 +31,11 @@ type watchman struct {
 type worker interface {
 	// atWork says whether it is working on something, and whether its silence says anything.
 	atWork() (busy, judged bool)
-	// kindOfWork names what its intervals are learned under, or returns the pace of one that learns by itself.
+	// cutShort says whether what it was doing since the last sign of life that a look has seen was ended by somebody else, so that nothing is learned of it.
+	cutShort() bool
+	// lastChance says that what it works on won't be tried again if it hangs now: then a guess isn't enough.
+	lastChance() bool
+	// kindOfWork names what its intervals are learned under, or returns the pace of one that learns by itself. It is asked at each sign of life.
 	kindOfWork() (name string, own *detector.Pace)
 	liveness() Liveness
 	// suspected, hangs and recovered say so to the world. What counts as hung and fails isn't looked at any more.
@@ -47,7 +51,7 @@ type silence struct {
 	level  suspicion
 	seen   bool           // it has come to notice since the last look
 	pace   *detector.Pace // of what it has been doing since
-	learns bool           // the pace hears of it from the watchman
+	learns bool           // the pace hears of it from the watchman; not if it waited for something meanwhile
 }
 
 const (
@@ -92,20 +96,29 @@ func (w *watchman) notice(of worker) {
 	}
 }
 
-// close ends the looks.
+// close ends the looks, and waits for one that has begun: that is quick, and runs no code of the user's.
 func (w *watchman) close() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.closed = true
 	w.fresh = nil
 	if w.timer != nil {
 		w.timer.Stop()
 	}
+	w.mu.Unlock()
+	w.looking.Lock()
+	defer w.looking.Unlock()
+	clear(w.watched)
 }
 
 // look judges everything that is busy. It runs on a timer's goroutine, one at a time.
 func (w *watchman) look() {
+	w.looking.Lock()
+	defer w.looking.Unlock()
 	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return
+	}
 	now := time.Now()
 	w.clock.Add(int64(max(1, min(now.Sub(w.last), 2*w.every)))) // before the rest: what gets on from here on comes to the next look's notice
 	w.last = now
@@ -142,11 +155,14 @@ func (w *watchman) progressed(of worker, now time.Time) {
 		entry = &silence{}
 		w.watched[of] = entry
 	} else if !entry.seen {
-		w.learn(entry)
+		w.learn(of, entry)
 		w.relieve(of, entry)
 	}
 	entry.since, entry.at, entry.seen = w.now(), now, true
 	entry.pace, entry.learns = w.pace(of)
+	if busy, judged := of.atWork(); busy && !judged {
+		entry.learns = false
+	}
 }
 
 // judge looks at one that has shown no sign of life.
@@ -154,26 +170,33 @@ func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 	busy, judged := of.atWork()
 	switch {
 	case !busy:
-		w.learn(entry)
+		w.learn(of, entry)
 		w.relieve(of, entry)
 		delete(w.watched, of)
 		return
 	case !judged:
 		w.relieve(of, entry)
-		entry.since, entry.at = w.now(), now
+		entry.since, entry.at, entry.learns = w.now(), now, false
 		return
 	}
 	terms := of.liveness()
-	if terms.OnHung == HungIgnore || entry.level == hung {
+	if terms.OnHung == HungIgnore || entry.level == hung && terms.OnHung == HungReport {
 		return
 	}
 	length := max(w.now()-entry.since, now.Sub(entry.at)/slowest)
 	level, phi := terms.judge(length, entry.pace)
 	reason := &HungError{Silence: length, Last: entry.at, Phi: phi, Max: length >= terms.Max}
+	fails := terms.OnHung == HungFail
+	guess := fails && !reason.Max
+	if level == hung && guess && of.lastChance() {
+		level = suspected
+	}
 	switch {
 	case level == hung:
-		fails := terms.OnHung == HungFail
 		of.hangs(reason, fails)
+		if guess {
+			entry.pace.CutShort(length)
+		}
 		if fails {
 			delete(w.watched, of)
 		}
@@ -192,8 +215,8 @@ func (w *watchman) relieve(of worker, entry *silence) {
 }
 
 // learn notes how long it took until there was a sign of life again. What took less than a look is taken for half of one.
-func (w *watchman) learn(entry *silence) {
-	if entry.learns {
+func (w *watchman) learn(of worker, entry *silence) {
+	if entry.learns && !of.cutShort() {
 		entry.pace.Observe(max(w.now()-entry.since, w.every/2))
 	}
 }

@@ -24,11 +24,16 @@ const (
 // Mean and variance are exponentially weighted over about 16 and about 512 intervals (plain averages until there are as many); of the
 // two, the one that suspects less has the word. So it adapts to slower work fast, to faster work slowly.
 //
+// Work that is of two kinds, mostly quick and now and then long, is no lognormal distribution, and whoever ends what is suspicious never learns how long the
+// long ones would have taken: only what survives is observed. So there is a [Pace.Patience] beside phi, which such an end raises: see [Pace.CutShort].
+//
 // The zero value has learned nothing yet. All methods may be called from any goroutine.
 type Pace struct {
 	mu         sync.Mutex
 	samples    uint64
 	fast, slow moments
+	longest    float64 // interval of late, as the logarithm of its seconds
+	known      bool    // there was one
 }
 
 // moments are of the logarithm of intervals in seconds.
@@ -56,6 +61,38 @@ func (p *Pace) Observe(interval time.Duration) {
 	p.samples++
 	p.fast.add(x, 1/float64(min(p.samples, fastMemory)))
 	p.slow.add(x, 1/float64(min(p.samples, slowMemory)))
+	p.lasted(x, math.Ln2/slowMemory)
+}
+
+// CutShort records that a silence was ended from outside after so long, because it was suspicious: nobody knows how long it would have gone on, so it
+// counts as one that was twice as long, for the patience alone. Zero and less is no silence.
+func (p *Pace) CutShort(silence time.Duration) {
+	if silence <= 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lasted(math.Log(silence.Seconds())+math.Ln2, 0)
+}
+
+// lasted is told of each interval; the longest one fades meanwhile. The caller holds the lock.
+func (p *Pace) lasted(x, fading float64) {
+	if p.known {
+		x = max(x, p.longest-fading)
+	}
+	p.longest, p.known = x, true
+}
+
+// Patience is how long a silence should be at least before phi counts against it: twice the longest interval of late (it fades by half in 512 intervals), so four times what
+// was cut short last. If that was alive, the next one of its kind has more time; what hangs again and again takes four times as long to be noticed each time.
+func (p *Pace) Patience() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.known {
+		return 0
+	}
+	const most = float64(math.MaxInt64 / 2)
+	return time.Duration(min(2*math.Exp(p.longest)*float64(time.Second), most))
 }
 
 // Phi is how suspicious a silence is: rising with it, 0 as long as nothing has been observed.

@@ -90,6 +90,49 @@ func TestPaceRisesWithTheSilence(t *testing.T) {
 	})
 }
 
+func TestPaceIsAsPatientAsTheLongestOfLate(t *testing.T) {
+	var p Pace
+	require.Zero(t, p.Patience())
+	p.CutShort(0)
+	require.Zero(t, p.Patience())
+	observe := func(n int, interval time.Duration) {
+		for range n {
+			p.Observe(interval)
+		}
+	}
+	about := func(expected time.Duration) {
+		t.Helper()
+		require.InEpsilon(t, expected, p.Patience(), 1e-6)
+	}
+	observe(100, 10*time.Millisecond)
+	about(20 * time.Millisecond)
+	observe(1, time.Second)
+	about(2 * time.Second)
+	observe(slowMemory, 10*time.Millisecond)
+	about(time.Second)
+	observe(20*slowMemory, 10*time.Millisecond)
+	about(20 * time.Millisecond)
+}
+
+// Who ends a silence doesn't know how long it would have been: each time the next one has four times as long, and only what was observed changes phi.
+func TestPaceGivesMoreTimeToWhatWasCutShort(t *testing.T) {
+	var p Pace
+	for range 100 {
+		p.Observe(10 * time.Millisecond)
+	}
+	before := p.Phi(time.Second)
+	for _, silence := range []time.Duration{time.Second, 4 * time.Second, 16 * time.Second} {
+		p.CutShort(silence)
+		require.InEpsilon(t, 4*silence, p.Patience(), 1e-6)
+	}
+	p.CutShort(time.Second)
+	require.InEpsilon(t, 64*time.Second, p.Patience(), 1e-6, "a shorter one says nothing new")
+	require.Equal(t, before, p.Phi(time.Second))
+	require.EqualValues(t, 100, p.Samples())
+	p.CutShort(math.MaxInt64)
+	require.Greater(t, p.Patience(), 100*365*24*time.Hour)
+}
+
 func TestPaceFromManyGoroutines(t *testing.T) {
 	var p Pace
 	var all sync.WaitGroup

@@ -130,9 +130,6 @@ func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error 
 		}
 		return &UnknownTypeError{Type: typeName}
 	}
-	if s.failFast && lane.shutOut() {
-		return h.circuitsOpen(lane)
-	}
 	t.lane, t.maxAttempts, t.level = lane, lane.maxAttempts, levelOf(s.priority, s.parent != nil)
 	if s.carried != nil {
 		t.more().carried = s.carried
@@ -169,6 +166,11 @@ func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error 
 	}
 	if err != nil {
 		return fmt.Errorf("submit task of type %q: %w", typeName, err)
+	}
+	if s.failFast && lane.shut > 0 {
+		if only := h.ownSpokeToBe(t); lane.shutsOut(only) {
+			return h.circuitsOpen(lane, only)
+		}
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ var ErrSpokeGone = errors.New("the spoke has left")
 //
 // The ledger holds a task for each spoke, a part, with all that belongs to a task: it takes a place in the queue, is tried again after an error,
 // settles once. But it runs on its spoke or nowhere: if the spoke leaves before its part is settled, that has failed. So a part that
-// crashes or hangs its agent isn't tried again. The options are those of each part; with [ID] the id of a part is that id and the path of
+// crashes or hangs its agent isn't tried again, unless it went into quarantine for it and is requeued: see [Hub.Requeue]. The options are those of each part; with [ID] the id of a part is that id and the path of
 // its spoke, and a broadcast with the same id has the same parts. In a handler, parts are subtasks.
 //
 // When ctx ends first, the parts that are unsettled are cancelled with its cause, but for subtasks that the next attempt finds, as with Do.
@@ -124,11 +124,29 @@ func (t *task) notePinned() {
 	seat.spoke.pinned[t] = struct{}{}
 }
 
-// unpin undoes notePinned, when the task is settled.
+// unpin undoes notePinned, when the task is settled. Which spoke it was is remembered, but not the spoke itself.
 func (t *task) unpin() {
 	if seat := t.pin(); seat != nil {
 		delete(seat.spoke.pinned, t)
+		t.extra.pin = goneSeat(t.lane, seat.spoke.id)
 	}
+}
+
+// goneSeat stands for the seat of a spoke that isn't there any more.
+func goneSeat(l *lane, id SpokeID) *seat {
+	return &seat{lane: l, spoke: &Spoke{id: id, left: true}}
+}
+
+// successor returns the seat that the spoke which is joined at the path of another's now has in its place.
+func (h *Hub) successor(s *seat) (*seat, error) {
+	var now *seat
+	if joined := h.spokes[s.spoke.id.Path]; joined != nil {
+		now = joined.seatIn(s.lane)
+	}
+	if now == nil {
+		return nil, fmt.Errorf("%w: it is a part of a broadcast for %q, where no spoke of its type is joined", ErrSpokeGone, s.spoke.id.Path)
+	}
+	return now, nil
 }
 
 // failPinned settles what can run nowhere, since its spoke has left.

@@ -37,7 +37,8 @@ type Circuit struct {
 	// Until is when an open circuit is expected to be probed. It is told to those who ask and to nobody else: the hub has no timer for it.
 	// The zero time is: not known.
 	Until time.Time
-	// Probes is how many leases all spokes behind a probing circuit may hold at once, 1 or more. Leases from before don't count.
+	// Probes is how many leases all spokes behind a probing circuit may hold at once, 1 or more. Leases from before don't count, nor those whose
+	// handlers await something.
 	Probes int
 }
 
@@ -49,7 +50,7 @@ type CircuitSnapshot struct {
 	Spokes, Leases int
 }
 
-// CircuitOpenError says that every spoke of a type is behind a circuit that lets nothing through: a submit with [FailFast] is refused with it,
+// CircuitOpenError says that every spoke that may have a task is behind a circuit that lets nothing through: a submit with [FailFast] is refused with it,
 // and it is in the snapshot of a task that waits for that reason. Returned from a handler it delays that handler's task, uncharged, as any error
 // with RetryAfter does.
 type CircuitOpenError struct {
@@ -61,7 +62,7 @@ type CircuitOpenError struct {
 }
 
 func (e *CircuitOpenError) Error() string {
-	return fmt.Sprintf("circuit open: every spoke of type %q is behind one (%s): try again in about %v", e.Type, strings.Join(e.Circuits, ", "),
+	return fmt.Sprintf("circuit open: every spoke for this task of type %q is behind one (%s): try again in about %v", e.Type, strings.Join(e.Circuits, ", "),
 		e.After.Round(time.Millisecond))
 }
 
@@ -71,8 +72,8 @@ func (e *CircuitOpenError) RetryAfter() time.Duration { return e.After }
 // unknownUntil is the guess for an open circuit of which nobody knows when it will be probed.
 const unknownUntil = time.Second
 
-// FailFast refuses the task with a [*CircuitOpenError] if every spoke of its type is behind an open circuit. Without it the task is accepted, and
-// waits. It doesn't matter for a task that is known by its [ID].
+// FailFast refuses the task with a [*CircuitOpenError] if every spoke that may have it is behind an open circuit: those of its type, or the one of
+// its [Key] with a [Placer], or that of a part of a broadcast. Without it the task is accepted, and waits. It doesn't matter for a task that is known by its [ID].
 func FailFast() SubmitOption {
 	return func(s *submission) { s.failFast = true }
 }
@@ -184,10 +185,10 @@ func (h *Hub) disconnect(s *Spoke) {
 	}
 }
 
-// occupy counts a lease that has just been given.
+// occupy counts a lease that has just been given, or whose handler goes on after awaiting something.
 func (h *Hub) occupy(l *Lease) { h.countProbe(l, +1) }
 
-// vacate counts a lease that was returned, or whose spoke has left.
+// vacate undoes occupy: the lease was returned, its spoke has left, or its handler awaits something.
 func (h *Hub) vacate(l *Lease) { h.countProbe(l, -1) }
 
 func (h *Hub) countProbe(l *Lease, by int) {
@@ -238,15 +239,64 @@ func (s *Spoke) behindOpen() bool {
 	return slices.ContainsFunc(s.circuits, func(c *circuit) bool { return c.now.State == CircuitOpen })
 }
 
-// shutOut reports whether tasks of the lane wait for circuits only.
-func (l *lane) shutOut() bool { return l.spokes > 0 && l.shut == l.spokes }
+// shutsOut reports whether a task waits for circuits: those of the only spoke that may have it, or of all spokes of the lane if that is nil.
+func (l *lane) shutsOut(only *Spoke) bool {
+	if only != nil {
+		return only.shut > 0
+	}
+	return l.spokes > 0 && l.shut == l.spokes
+}
 
-// circuitsOpen says why tasks of a lane wait that is shut out.
-func (h *Hub) circuitsOpen(l *lane) *CircuitOpenError {
+// shutOut counts the lane's ready tasks that wait for circuits.
+func (l *lane) shutOut() (n int) {
+	if l.shutsOut(nil) {
+		return l.queue.size + l.hold.size + l.ownReady
+	}
+	if l.shut == 0 || l.ownReady == 0 {
+		return 0
+	}
+	for _, s := range l.able {
+		if s.spoke.shut > 0 && s.own != nil {
+			n += s.own.size
+		}
+	}
+	return n
+}
+
+// ownSpoke returns the only spoke that may have a task now, or nil.
+func (t *task) ownSpoke() *Spoke {
+	if t.strand == nil && t.pin() == nil {
+		return nil
+	}
+	return t.seat().spoke
+}
+
+// ownSpokeToBe is ownSpoke for a task that isn't accepted yet.
+func (h *Hub) ownSpokeToBe(t *task) *Spoke {
+	switch st := t.lane.strands[t.key]; {
+	case t.pin() != nil:
+		return t.pin().spoke
+	case h.placer == nil || t.key == "" || len(t.lane.able) == 0:
+		return nil
+	case st != nil && h.below(t, st):
+		return nil
+	case st == nil || !st.owner.able:
+		s, fault := h.askPlacerFor(t.lane, t.key, t.lane.threaded)
+		if fault != nil || s == nil || s.lane != t.lane || !s.able {
+			return nil
+		}
+		return s.spoke
+	default:
+		return st.owner.spoke
+	}
+}
+
+// circuitsOpen says why a task is shut out. only is the only spoke that may have it; nil if every spoke of the lane may.
+func (h *Hub) circuitsOpen(l *lane, only *Spoke) *CircuitOpenError {
 	e := &CircuitOpenError{Type: l.name}
 	now, first := time.Now(), true
 	for _, s := range h.spokes {
-		if s.seatIn(l) == nil {
+		if s.seatIn(l) == nil || only != nil && s != only {
 			continue
 		}
 		after := h.pace.retryAfter()

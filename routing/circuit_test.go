@@ -26,14 +26,7 @@ func probing(n int) routing.Circuit {
 // behind joins a spoke that is behind circuits.
 func (w *world) behind(path string, incarnation uint64, credits int, circuits ...string) *spoke {
 	w.t.Helper()
-	s := &spoke{w: w}
-	joined, err := w.hub.Join(routing.SpokeSpec{
-		ID: routing.SpokeID{Path: path, Incarnation: incarnation}, Types: []string{double.Name()}, Credits: credits, Circuits: circuits, Deliver: s.take,
-	})
-	require.NoError(w.t, err)
-	s.Spoke = joined
-	synctest.Wait()
-	return s
+	return w.joinBehind(circuits, path, incarnation, credits)
 }
 
 func (w *world) set(name string, c routing.Circuit) {
@@ -104,7 +97,7 @@ func TestFailFast(t *testing.T) {
 		var shut *routing.CircuitOpenError
 		require.ErrorAs(t, submit(routing.FailFast()), &shut)
 		require.Equal(t, 7*time.Second, shut.RetryAfter())
-		require.EqualError(t, shut, `circuit open: every spoke of type "double" is behind one (llm): try again in about 7s`)
+		require.EqualError(t, shut, `circuit open: every spoke for this task of type "double" is behind one (llm): try again in about 7s`)
 		require.EqualValues(t, 1, w.hub.Counts().Refused)
 		w.set("llm", open)
 		require.ErrorAs(t, submit(routing.FailFast()), &shut)
@@ -370,4 +363,152 @@ func TestCircuitsAtRandom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A handler that awaits something makes no call meanwhile: as its credit, its probe is free for others, or subtasks behind the same circuit would never run.
+func TestAProbeIsFreeWhileItsHandlerAwaits(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		a, b := w.behind("a", 1, 1, "llm"), w.behind("b", 1, 1, "llm")
+		w.set("llm", probing(1))
+		w.submit(1)
+		if len(a.leases()) == 0 {
+			a, b = b, a
+		}
+		parent := a.only()
+		var got int
+		go func() { got, _ = double.Do(parent.Context(context.Background()), w.hub, 2) }()
+		synctest.Wait()
+		var sub *routing.Lease
+		holder := a
+		for _, s := range []*spoke{a, b} {
+			for _, l := range s.leases() {
+				if l != parent {
+					sub, holder = l, s
+				}
+			}
+		}
+		require.NotNil(t, sub, "the subtask runs")
+		require.Equal(t, 1, w.hub.Circuits()[0].Leases)
+		w.submit(3)
+		require.True(t, holder.settle(sub, routing.Done(7)))
+		require.Equal(t, 7, got)
+		require.Equal(t, 2, w.hub.Circuits()[0].Leases, "it goes on though its probe is in use")
+		require.True(t, a.settle(parent, routing.Done(1)))
+		require.Equal(t, 1, w.hub.Circuits()[0].Leases)
+		for _, s := range []*spoke{a, b} {
+			for _, l := range s.leases() {
+				s.settle(l, routing.Done(1))
+			}
+		}
+		require.Zero(t, w.hub.Circuits()[0].Leases)
+
+		// Nor does it count once more, or less, if its lease or its spoke ends first, or a round begins meanwhile.
+		for _, end := range []func(s *spoke, l *routing.Lease){
+			func(s *spoke, l *routing.Lease) { s.settle(l, routing.Error(routing.Permanent(errBroken))) },
+			func(s *spoke, _ *routing.Lease) { s.Leave(nil) },
+			func(*spoke, *routing.Lease) { w.set("llm", probing(1)) },
+		} {
+			a.Leave(nil)
+			b.Leave(nil)
+			c := w.behind("c", uint64(len(w.kinds(routing.EventSpokeJoined))), 1, "llm")
+			slow := w.join("slow", uint64(len(w.kinds(routing.EventSpokeJoined))), 1, shout.Name())
+			awaited, err := shout.Submit(context.Background(), w.hub, "")
+			require.NoError(t, err)
+			w.submit(1)
+			l := c.only()
+			ctx := l.Context(context.Background())
+			go func() { _, _ = awaited.Await(ctx) }()
+			synctest.Wait()
+			require.Zero(t, w.hub.Circuits()[0].Leases)
+			end(c, l)
+			slow.settleOnly(routing.Done("x"))
+			if n := len(w.hub.Circuits()); n > 0 {
+				require.Zero(t, w.hub.Circuits()[0].Leases)
+			}
+			w.hub.Cancel(l.ID(), errBroken)
+			c.settle(l, routing.Released(nil))
+			require.Zero(t, w.hub.Circuits()[0].Leases)
+			c.Leave(nil)
+		}
+	})
+}
+
+// Tasks that only one spoke may have wait for its circuits too.
+func TestOwnTasksOfASpokeThatIsShutOut(t *testing.T) {
+	for _, balancer := range []func() routing.Balancer{routing.LeastLoaded, func() routing.Balancer { return routing.ConsistentHash() }} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, quietSystem(), routing.Options{Balancer: balancer()})
+			defer w.end()
+			a := w.behind("a", 1, 2, "llm")
+			w.set("llm", open)
+			w.submit(1, routing.Key("k"))
+			all := w.broadcast(context.Background())
+			a.holdsNothing()
+			require.EqualValues(t, 2, w.hub.Counts().ShutOut)
+			w.set("llm", probing(1))
+			a.settleOnly(routing.Done(1))
+			a.settleOnly(routing.Done(1))
+			require.True(t, all.done)
+			require.Zero(t, w.hub.Counts().ShutOut)
+
+			w.set("llm", open)
+			b := w.join("b", 1, 1)
+			all = w.broadcast(context.Background(), routing.FailFast())
+			b.settleOnly(routing.Done(3))
+			require.True(t, all.done, "the part of the spoke that is shut out was refused")
+			var shut *routing.CircuitOpenError
+			require.ErrorAs(t, all.replies[0].Err, &shut)
+			require.Equal(t, []string{"llm"}, shut.Circuits)
+			require.NoError(t, all.replies[1].Err)
+		})
+	}
+}
+
+// Who has one spoke for its key is refused or not by that spoke's circuits, whatever the others are behind.
+func TestFailFastWithAKeyGoesByTheSpokeOfTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, quietSystem(), routing.Options{Balancer: routing.ConsistentHash()})
+		defer w.end()
+		spokes := map[string]*spoke{"left": w.behind("left", 1, 99, "left"), "right": w.behind("right", 1, 99, "right")}
+		shutOut := func(key string, options ...routing.SubmitOption) bool {
+			before := w.hub.Counts()
+			_, err := double.Submit(context.Background(), w.hub, 1, append(options, routing.Key(key), routing.FailFast())...)
+			synctest.Wait()
+			var shut *routing.CircuitOpenError
+			if err == nil {
+				require.Equal(t, before.ShutOut, w.hub.Counts().ShutOut, "accepted with FailFast, and shut out")
+				return false
+			}
+			require.ErrorAs(t, err, &shut)
+			require.Equal(t, []string{"left"}, shut.Circuits)
+			require.Equal(t, before.Refused+1, w.hub.Counts().Refused)
+			return true
+		}
+		w.set("left", open)
+		var ofLeft []string
+		accepted := 0
+		for i := range 40 {
+			if key := fmt.Sprint(i); shutOut(key) {
+				ofLeft = append(ofLeft, key)
+			} else {
+				accepted++
+			}
+		}
+		require.Greater(t, len(ofLeft), 5)
+		require.Greater(t, accepted, 5)
+		spokes["left"].holdsNothing()
+		require.Len(t, spokes["right"].leases(), accepted)
+
+		// A key that is in use is where it is, and a subtask of a task with its key isn't bound to it.
+		used := ofLeft[0]
+		w.set("left", closed)
+		w.submit(1, routing.Key(used))
+		w.set("left", open)
+		parent := spokes["left"].only()
+		require.True(t, shutOut(used))
+		_, err := double.Submit(parent.Context(context.Background()), w.hub, 1, routing.Key(used), routing.FailFast())
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Len(t, spokes["right"].leases(), accepted+1)
+	})
 }

@@ -183,9 +183,7 @@ func (h *Hub) Counts() Counts {
 	c := h.books
 	c.Spokes, c.Paused = len(h.spokes), h.paused
 	for _, l := range h.lanes {
-		if l.shutOut() {
-			c.ShutOut += uint64(l.queue.size + l.hold.size)
-		}
+		c.ShutOut += uint64(l.shutOut())
 	}
 	h.mu.Unlock()
 	h.feed.mu.Lock()
@@ -264,8 +262,8 @@ func (h *Hub) info(t *task, attempt int) TaskInfo {
 
 func (h *Hub) snapshot(t *task) TaskSnapshot {
 	var shutOut *CircuitOpenError
-	if t.state == StateWaiting && t.lane.shutOut() {
-		shutOut = h.circuitsOpen(t.lane)
+	if only := t.ownSpoke(); t.state == StateWaiting && t.lane.shutsOut(only) {
+		shutOut = h.circuitsOpen(t.lane, only)
 	}
 	s := TaskSnapshot{
 		TaskInfo:  h.info(t, int(t.attempt)),

@@ -244,11 +244,15 @@ func (h *Hub) deliverAll(leases []*Lease) {
 	}
 }
 
-// current reports whether a lease that wasn't delivered yet is still its task's. If not, the spoke has its credit back.
+// current reports whether a lease that wasn't delivered yet is still its task's: then its time limit begins. If not, the spoke has its credit back.
 func (h *Hub) current(l *Lease) bool {
 	h.mu.Lock()
 	defer h.unlock()
 	if l.task.lease == l {
+		if timeout := l.task.timeout(); timeout > 0 {
+			l.expires = h.clock.now() + timeout
+			h.plan(l.task)
+		}
 		return true
 	}
 	h.unseat(l)

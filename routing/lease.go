@@ -121,7 +121,9 @@ func (h *Hub) settleLease(l *Lease, o Outcome, room blank) (next *Lease, accepte
 		s.leases.remove(l)
 		l.stopResting()
 		s.wakeDrain()
-		h.vacate(l)
+		if l.waits == 0 {
+			h.vacate(l)
+		}
 	}
 	o.forCircuit = o.refused && s.behindOpen()
 	h.pulling = s

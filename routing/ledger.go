@@ -11,7 +11,7 @@ type Counts struct {
 	Accepted uint64
 	// Now: Waiting includes tasks in a backoff, and the Blocked ones, which wait for inputs.
 	Waiting, Leased, Blocked uint64
-	// ShutOut is how many of the waiting could be leased, were not every spoke of their type behind an open circuit.
+	// ShutOut is how many of the waiting could be leased, were not every spoke that may have them behind an open circuit.
 	ShutOut uint64
 	// Settled so far. A task that is requeued from quarantine leaves it and is waiting again.
 	Done, Failed, Quarantined, Cancelled, Expired uint64

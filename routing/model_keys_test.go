@@ -86,14 +86,19 @@ func (m *model) losesKeys(s *modelSpoke) {
 }
 
 // kept says whether the balancer keeps the task in order with others of its key.
-func (m *model) kept(s *story) bool { return m.keeps && s.key != "" && !s.loose }
+func (m *model) kept(s *story) bool { return m.keeps && s.key != "" && !s.loose && !s.pinned() }
 
-// heldAbove says whether a subtask has its key in common with a task above it.
+// heldAbove says whether a subtask has its key in common with an unsettled task above it, as far as the hub remembers those.
 func (m *model) heldAbove(parent, kind, key string) bool {
-	for above := m.stories[parent]; above != nil; above = m.stories[above.parent] {
-		if key != "" && above.strand() == [2]string{kind, key} && !above.loose {
+	for key != "" && parent != "" {
+		above := m.stories[parent]
+		if above.strand() == [2]string{kind, key} && m.kept(above) && !above.state.Settled() {
 			return true
 		}
+		if _, remembered := m.w.hub.Inspect(parent); !remembered {
+			return false
+		}
+		parent = above.parent
 	}
 	return false
 }
@@ -136,7 +141,7 @@ func (m *model) keyIdle(t *rapid.T, id string, task *story, joined map[string]*m
 	for _, s := range joined {
 		if (s.kind == task.kind || s.kind == "both") && !s.paused && !m.shelved[s.ID().Path] {
 			able++
-			busy = busy || m.active(s) >= s.credits
+			busy = busy || m.active(s) >= s.credits || m.shut(s)
 		}
 	}
 	if able > 0 && !busy && m.first(task) {

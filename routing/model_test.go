@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -44,6 +45,7 @@ type story struct {
 	kind            string
 	inputs          []string
 	parent          string
+	pin             routing.SpokeID // of a part of a broadcast: where it must run
 	handle          *routing.Handle[int]
 }
 
@@ -52,11 +54,12 @@ func (s *story) lost() bool { return s.state.Settled() && s.state != routing.Sta
 
 type modelSpoke struct {
 	*spoke
-	credits int
-	kind    string
-	paused  bool
-	left    bool
-	excess  int // leases beyond the credits that it may have, because their handlers have gone on
+	credits  int
+	kind     string
+	circuits []string
+	paused   bool
+	left     bool
+	excess   int // leases beyond the credits that it may have, because their handlers have gone on
 }
 
 // awaiting is what a handler awaits, or has awaited.
@@ -75,26 +78,29 @@ type returned struct {
 
 type model struct {
 	keyed
-	t        *rapid.T
-	w        *world
-	system   *actor.ActorSystem
-	balancer func() routing.Balancer
-	seen     int
-	stories  map[string]*story
-	order    []string
-	spokes   []*modelSpoke
-	lastOf   map[string]uint64
-	returned []returned
-	late     uint64
-	refused  uint64
-	forgets  bool            // the hub remembers next to nothing
-	paused   bool            // the hub is
-	stopped  map[string]bool // types that are paused
-	shelved  map[string]bool // paths of spokes that are paused
-	names    int
+	circuits   map[string]*modelCircuit
+	broadcasts []*modelBroadcast
+	t          *rapid.T
+	w          *world
+	system     *actor.ActorSystem
+	balancer   func() routing.Balancer
+	seen       int
+	stories    map[string]*story
+	order      []string
+	spokes     []*modelSpoke
+	lastOf     map[string]uint64
+	returned   []returned
+	late       uint64
+	refused    uint64
+	forgets    bool            // the hub remembers next to nothing
+	paused     bool            // the hub is
+	stopped    map[string]bool // types that are paused
+	shelved    map[string]bool // paths of spokes that are paused
+	names      int
 
 	awaitMu sync.Mutex
 	awaits  map[*routing.Lease]*awaiting
+	ended   map[*modelSpoke]bool // by the last check: some of its handlers have gone on since the one before
 }
 
 // bubbleTB keeps rapid from asking the bubble's T what it must not be asked.
@@ -105,7 +111,7 @@ func TestModel(t *testing.T) {
 		system := quietSystem()
 		rapid.Check(bubbleTB{t}, func(rt *rapid.T) {
 			m := &model{t: rt, system: system, keyed: newKeyed(), stories: make(map[string]*story), lastOf: make(map[string]uint64), stopped: make(map[string]bool),
-				shelved: make(map[string]bool), awaits: make(map[*routing.Lease]*awaiting)}
+				shelved: make(map[string]bool), awaits: make(map[*routing.Lease]*awaiting), circuits: newModelCircuits()}
 			var store routing.Store
 			if rapid.Bool().Draw(rt, "a store?") {
 				store = &memory{}
@@ -119,13 +125,18 @@ func TestModel(t *testing.T) {
 				Store: store, Capacity: 12, Balancer: balancer, MaxAttempts: modelMaxAttempts, QuarantineAfter: modelQuarantine,
 				AttemptTimeout: modelTimeout, Results: results,
 			})
-			defer m.w.stopDriver()
+			defer func() { // also of a model that fails: nobody may be left that waits
+				m.w.stopDriver()
+				m.w.hub.Close(nil)
+				synctest.Wait()
+			}()
 			steps := map[string]func(*rapid.T){
 				"submit": m.submit, "settle": m.settle, "strike": m.strike, "strike more": m.strike, "pass": m.pass, "pass more": m.pass,
 				"join": seldom(m.join), "leave": seldom(m.leave), "pause": seldom(m.pause), "cancel": seldom(m.cancel),
 				"settle again": seldom(m.settleAgain), "requeue": seldom(m.requeue), "progress": seldom(m.progress),
 				"hub actor dies or returns": seldom(m.driver), "submit subtask": m.submitSubtask, "await": m.await, "process dies": seldom(m.die),
 				"pause hub": seldom(m.pauseHub), "pause type": seldom(m.pauseType), "pause path": seldom(m.pausePath), "drain": seldom(m.drain),
+				"set circuit": m.setCircuit, "broadcast": seldom(m.broadcast), "give up broadcast": seldom(m.giveUpBroadcast),
 				"": m.check,
 			}
 			for i := range 3 {
@@ -332,6 +343,10 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 	priority := rapid.SampledFrom([]int{0, 0, 0, 1, -4, 4}).Draw(t, "priority")
 	key := rapid.SampledFrom([]string{"", "", "k", "l", "m"}).Draw(t, "key")
 	options = append(options, routing.Priority(priority), routing.Key(key))
+	failFast := rapid.IntRange(0, 5).Draw(t, "fail fast?") == 0
+	if failFast {
+		options = append(options, routing.FailFast())
+	}
 	var inputs []string
 	known := slices.DeleteFunc(slices.Clone(m.order), func(id string) bool { return m.stories[id].handle == nil }) // but those that a dead process forgot
 	if len(known) > 0 && rapid.IntRange(0, 3).Draw(t, "inputs?") == 0 {
@@ -346,6 +361,7 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 	}
 	m.read()
 	before := m.w.hub.Counts()
+	shut := map[string]bool{double.Name(): m.shutOut(double.Name()), shout.Name(): m.shutOut(shout.Name())}
 	kind := shout.Name()
 	var handle *routing.Handle[int]
 	var err error
@@ -357,10 +373,13 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 	}
 	isFull := before.Unsettled() >= 12 && (parent == "" || m.unsettledOf(parent) > 0)
 	if err != nil {
-		var full *routing.QueueFullError
-		require.ErrorAs(t, err, &full)
-		require.True(t, isFull)
 		m.refused++
+		var full *routing.QueueFullError
+		if !errors.As(err, &full) {
+			m.refusedByCircuit(t, err, kind, key, failFast)
+			return
+		}
+		require.True(t, isFull)
 		return
 	}
 	if m.w.hub.Counts().Accepted == before.Accepted { // an earlier attempt of the parent has submitted it
@@ -369,6 +388,7 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 		return
 	}
 	require.False(t, isFull)
+	require.False(t, failFast && shut[kind], "accepted, though every spoke is shut")
 	if parent != "" {
 		if end := m.stories[parent].deadline; !end.IsZero() && (deadline.IsZero() || end.Before(deadline)) {
 			deadline = end
@@ -388,7 +408,7 @@ func (m *model) spoke(t *rapid.T) *modelSpoke {
 
 func (m *model) settle(t *rapid.T) {
 	m.settleWith(t, routing.Done(1), routing.Done(2), routing.Error(errBroken), routing.Error(routing.Permanent(errBroken)),
-		routing.Error(notNow(5*time.Second)), routing.Released(errBroken), routing.Outcome{})
+		routing.Error(notNow(5*time.Second)), routing.Refused(notNow(5*time.Second)), routing.Released(errBroken), routing.Outcome{})
 }
 
 // strike has a handler crash or hang, and mostly the spoke go on after it.
@@ -492,8 +512,8 @@ func (m *model) join(t *rapid.T) {
 	}
 	m.lastOf[path]++
 	credits := rapid.IntRange(1, 3).Draw(t, "credits")
-	s := &modelSpoke{credits: credits, kind: kind}
-	s.spoke = m.w.join(path, m.lastOf[path], credits, types...)
+	s := &modelSpoke{credits: credits, kind: kind, circuits: rapid.SampledFrom(modelCircuitNames).Draw(t, "circuits")}
+	s.spoke = m.w.joinBehind(s.circuits, path, m.lastOf[path], credits, types...)
 	m.spokes = append(m.spokes, s)
 }
 
@@ -556,6 +576,7 @@ func (m *model) die(t *rapid.T) {
 	clear(m.stopped)
 	clear(m.shelved)
 	clear(m.owners)
+	m.circuits, m.broadcasts = newModelCircuits(), nil
 	m.awaitMu.Lock()
 	m.awaits = make(map[*routing.Lease]*awaiting)
 	m.awaitMu.Unlock()
@@ -595,12 +616,15 @@ func (m *model) requeue(t *rapid.T) {
 		require.NoError(t, m.w.hub.Discard(id))
 		return
 	}
-	if err := m.w.hub.Requeue(id); err != nil {
+	s := m.stories[id]
+	err := m.w.hub.Requeue(id)
+	if s.pinned() && m.requeuedPart(t, s, err) || err != nil {
 		var full *routing.QueueFullError
-		require.ErrorAs(t, err, &full)
+		require.True(t, errors.As(err, &full) || s.pinned() && errors.Is(err, routing.ErrSpokeGone), "%v", err)
 		return
 	}
-	m.stories[id].handle = m.find(t, id)
+	s.loose = s.loose || m.heldAbove(s.parent, s.kind, s.key)
+	s.handle = m.find(t, id)
 }
 
 func (m *model) progress(t *rapid.T) {
@@ -620,6 +644,7 @@ func (m *model) progress(t *rapid.T) {
 		require.Equal(t, before, known.handle.Progress())
 	}
 	m.pass(t)
+	m.read() // before it loses its keys: it may have begun some meanwhile
 	s.settle(l, routing.Released(nil))
 	m.pauses(s)
 	s.Pause()
@@ -679,6 +704,8 @@ func (m *model) follow(e routing.Event) {
 		}
 		require.True(m.t, s.deadline.IsZero() || e.Time.Before(s.deadline), "%s: started after its deadline", tell)
 		m.nothingMoreUrgent(s, tell)
+		m.letThrough(e.Spoke, tell)
+		require.True(m.t, !s.pinned() || s.pin == e.Spoke, tell)
 		m.keptTogether(s, e.Spoke, tell)
 		s.state, s.attempts, s.spoke, s.leasedAt = routing.StateLeased, e.Attempt, e.Spoke, e.Time
 	case routing.EventRetried:
@@ -699,6 +726,10 @@ func (m *model) follow(e routing.Event) {
 				require.Contains(m.t, s.inputs, missing.ID, tell)
 				require.True(m.t, m.stories[missing.ID].lost(), tell)
 				require.Zero(m.t, s.attempts, tell)
+				break
+			}
+			if errors.Is(e.Err, routing.ErrSpokeGone) {
+				require.True(m.t, s.pinned(), tell)
 				break
 			}
 			require.True(m.t, s.errors == modelMaxAttempts || routing.IsPermanent(e.Err), tell)
@@ -725,9 +756,9 @@ func (m *model) follow(e routing.Event) {
 
 // nothingMoreUrgent checks, when a task is leased, that no task of its type that was ready all along has a higher priority.
 func (m *model) nothingMoreUrgent(s *story, tell string) {
-	for _, other := range m.stories {
-		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0 && !m.blocked(other) && !m.kept(other)
-		require.False(m.t, ready && other.kind == s.kind && other.priority > s.priority, tell)
+	for id, other := range m.stories {
+		ready := other.state == routing.StateWaiting && other.lives == 1 && other.attempts == 0 && !m.blocked(other) && !m.kept(other) && !other.pinned()
+		require.False(m.t, ready && other.kind == s.kind && other.priority > s.priority, "%s: though %s is more urgent", tell, id)
 	}
 }
 
@@ -771,6 +802,7 @@ func (m *model) check(t *rapid.T) {
 	got := m.w.hub.Counts()
 	require.True(t, got.Balanced())
 	want.Late, want.Refused, want.Paused = m.late, m.refused, m.paused
+	want.ShutOut = m.checkShutOut(t, got.ShutOut)
 	joined := map[string]*modelSpoke{}
 	for _, s := range m.spokes {
 		if !s.left {
@@ -780,6 +812,7 @@ func (m *model) check(t *rapid.T) {
 	m.checkCredits(t)
 	want.Spokes = len(joined)
 	require.Equal(t, want, got)
+	m.checkCircuits(t)
 	if m.w.driver != nil {
 		m.nothingIdle(t, joined)
 	}
@@ -793,6 +826,7 @@ func (m *model) checkCredits(t *rapid.T) {
 		ended[a.spoke] = ended[a.spoke] || a.ended
 		a.ended = false
 	}
+	m.ended = ended
 	m.awaitMu.Unlock()
 	for _, s := range m.spokes {
 		active := m.active(s)
@@ -813,13 +847,24 @@ func (m *model) nothingIdle(t *rapid.T, joined map[string]*modelSpoke) {
 			m.keyIdle(t, id, task, joined)
 			continue
 		}
-		snapshot, _ := m.w.hub.Inspect(id)
 		for _, s := range joined {
-			if (s.kind == snapshot.Type || s.kind == "both") && !s.paused && !m.shelved[s.ID().Path] && m.active(s) < s.credits {
+			if s.takes(task) && !s.paused && !m.shelved[s.ID().Path] && !m.shut(s) && m.active(s) < s.credits {
 				t.Fatalf("task %s waits and %v is free", id, s.ID())
 			}
 		}
 	}
+}
+
+// unsettled tells what is not settled, and why.
+func (m *model) unsettled() string {
+	var b strings.Builder
+	for _, id := range m.order {
+		if s := m.stories[id]; !s.state.Settled() {
+			snapshot, _ := m.w.hub.Inspect(id)
+			fmt.Fprintf(&b, "\n%+v, loose %v, turn %d", snapshot, s.loose, s.turn)
+		}
+	}
+	return b.String()
 }
 
 // finish lets everything come to its end: one good spoke must be able to settle all that is left.
@@ -843,7 +888,10 @@ func (m *model) finish() {
 	good := &modelSpoke{credits: 1, kind: "both"}
 	good.spoke = m.w.join("good", 1, 1, "double", "shout")
 	m.spokes = append(m.spokes, good)
-	for m.w.hub.Counts().Unsettled() > 0 {
+	for patience := 1000; m.w.hub.Counts().Unsettled() > 0; patience-- {
+		if patience == 0 {
+			m.t.Fatalf("unsettled for ever: %s", m.unsettled())
+		}
 		for held := good.leases(); len(held) > 0; held = good.leases() {
 			m.read()
 			current := m.current(good, held[0]) // its deadline may have passed
@@ -855,6 +903,7 @@ func (m *model) finish() {
 		m.w.pass(time.Second)
 	}
 	m.check(m.t)
+	m.finishBroadcasts()
 	for id, s := range m.stories {
 		require.Equal(m.t, s.lives, s.settlements, "settlements of task %s", id)
 		if s.handle == nil {

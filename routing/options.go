@@ -24,8 +24,8 @@ type Options struct {
 	MaxAttempts int
 	// RetryBackoff is the delay after an attempt that was charged.
 	RetryBackoff Backoff
-	// AttemptTimeout limits each attempt, not counting the time in which its handler awaits other tasks. Default 0, no limit. See also
-	// [Timeout].
+	// AttemptTimeout limits each attempt, from when its lease is delivered, not counting the time in which its handler awaits other tasks. Default 0, no
+	// limit. See also [Timeout].
 	AttemptTimeout time.Duration
 	// PreferOther is how long a task that is tried again after a charged attempt waits for a spoke other than its last one, while
 	// there is one for its type but only the last is free. Default 200 ms; negative is not at all.

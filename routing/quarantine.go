@@ -18,8 +18,9 @@ func (h *Hub) Quarantined() []TaskSnapshot {
 }
 
 // Requeue takes a task out of quarantine and lets it wait again, with nothing charged; its attempts go on counting. Handles from
-// before keep their outcome; submitting the id again returns a handle of the new life. It needs room as a submit does, and
-// fails with [ErrNotQuarantined], [ErrClosed], a [*QueueFullError] or a [*StoreError].
+// before keep their outcome; submitting the id again returns a handle of the new life. A part of a broadcast runs on the spoke that has the path of its
+// spoke now. Requeue needs room as a submit does, and fails with [ErrNotQuarantined], [ErrClosed], a [*QueueFullError], [ErrSpokeGone] if there is no such
+// spoke, or a [*StoreError]; the task stays in quarantine then, but for the last.
 func (h *Hub) Requeue(id string) error {
 	recorded, err := h.requeue(id)
 	if err == nil {
@@ -43,6 +44,10 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 			err = h.queueFull(t.lane, full)
 		}
 	}
+	var pin *seat
+	if err == nil && t.pin() != nil {
+		pin, err = h.successor(t.pin())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +58,15 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 		id: t.id, key: t.key, lane: t.lane, seq: t.seq, in: t.in, maxAttempts: t.maxAttempts,
 		attempts: slices.Clone(t.attempts), attempt: t.attempt, forgotten: t.forgotten,
 		submitted: t.submitted, deadline: t.deadline, extra: t.nextLife(),
-		state: StateQuarantined, level: t.level,
+		state: StateQuarantined, level: t.level, loose: t.loose,
 	}
 	if t.saved != nil {
 		h.seq++
 		again.saved = t.saved.again(h.seq)
+	}
+	if pin != nil {
+		again.more().pin = pin
+		again.notePinned()
 	}
 	t.in = nil
 	h.index.put(again)

@@ -28,7 +28,7 @@ func leaseOf(ctx context.Context) *Lease {
 // over reports whether the attempt has ended, or is about to: its context has.
 func (l *Lease) over() bool { return (*jobContext)(l).Err() != nil }
 
-// rest lends the credit of a lease to others while its handler awaits a task (nil is any). Afterwards the handler must call goOn.
+// rest lends the credit and the probe of a lease to others while its handler awaits a task (nil is any). Afterwards the handler must call goOn.
 // Several goroutines of a handler may await; it rests until all have what they await.
 func (l *Lease) rest(awaited *task) error {
 	if l == nil {
@@ -47,6 +47,9 @@ func (l *Lease) rest(awaited *task) error {
 		now := h.clock.now()
 		l.pauseClock(now)
 		l.spoke.resting++
+		if !l.spoke.left {
+			h.vacate(l)
+		}
 		if next = h.pull(l.spoke, now); h.journal.deliver(next) {
 			next = nil
 		}
@@ -63,7 +66,7 @@ func (l *Lease) rest(awaited *task) error {
 	return nil
 }
 
-// goOn undoes one rest. The handler goes on even if its credit is in use.
+// goOn undoes one rest. The handler goes on even if its credit and its probe are in use.
 func (l *Lease) goOn() {
 	if l == nil {
 		return
@@ -77,6 +80,9 @@ func (l *Lease) goOn() {
 	}
 	l.resumeClock(h.clock.now())
 	l.spoke.resting--
+	if !l.spoke.left {
+		h.occupy(l)
+	}
 	h.reseat(l.spoke)
 	if l.task.lease == l {
 		h.plan(l.task)

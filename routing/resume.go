@@ -251,6 +251,9 @@ func (h *Hub) taskFrom(r storedTask, w wall) *task {
 	if b := r.Backoff; b != nil {
 		t.more().backoff = &Backoff{b.Min, b.Max, b.Factor, b.Jitter}
 	}
+	if r.Pin != "" {
+		t.more().pin = goneSeat(t.lane, SpokeID{string(r.Pin), r.PinIncarnation})
+	}
 	if state.Settled() {
 		t.over.Store(true)
 	}

@@ -149,7 +149,9 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 	h.reseat(s)
 	for l := s.leases.tail; l != nil; l = s.leases.tail { // backwards: each goes to the head of its queue
 		s.leases.remove(l)
-		h.vacate(l)
+		if l.waits == 0 {
+			h.vacate(l)
+		}
 		if l.task.lease == l {
 			h.conclude(l.task, Released(cause), now)
 		}

@@ -23,11 +23,9 @@ func (h *Hub) thread(t *task) {
 	}
 	l := t.lane
 	st := l.strands[t.key]
-	for a := t.parent(); a != nil; a = a.parent() {
-		if st != nil && a.strand == st {
-			t.loose = true // what it would wait for waits for it
-			return
-		}
+	if st != nil && h.below(t, st) {
+		t.loose = true // what it would wait for waits for it
+		return
 	}
 	l.threaded++
 	if st != nil {
@@ -44,6 +42,30 @@ func (h *Hub) thread(t *task) {
 	}
 	l.strands[t.key] = st
 	st.own(h.place(l, st))
+}
+
+// below reports whether a task above this one is in the strand. It goes by ids and past settled tasks: one that was requeued isn't tied to its family any
+// more, but finds what it had submitted; and what a task leaves behind when it is done, those above it may await.
+func (h *Hub) below(t *task, st *strand) bool {
+	for a := h.above(t); a != nil; a = h.above(a) {
+		if a.strand == st {
+			return true
+		}
+	}
+	return false
+}
+
+// above returns the present life of the task that submitted this one, if the hub remembers it.
+func (h *Hub) above(t *task) *task {
+	id := t.parentID()
+	if id == "" {
+		return nil
+	}
+	a := h.index.find(id)
+	if a == nil || a.depth() != t.depth()-1 { // another one has the id now
+		return nil
+	}
+	return a
 }
 
 // unthread takes a task out of its strand. The one behind it is ready now.
@@ -87,7 +109,7 @@ func (h *Hub) place(l *lane, st *strand) *seat {
 	if len(l.able) == 0 {
 		return l.homeless
 	}
-	s, fault := h.askPlacer(l, st)
+	s, fault := h.askPlacerFor(l, st.key, l.threaded-st.size())
 	if fault == nil && (s == nil || s.lane != l || !s.able) {
 		fault = fmt.Errorf("balancer placed key %q of type %q with a spoke that is not there", st.key, l.name)
 	}
@@ -98,13 +120,13 @@ func (h *Hub) place(l *lane, st *strand) *seat {
 	return s
 }
 
-func (h *Hub) askPlacer(l *lane, st *strand) (s *seat, fault error) {
+func (h *Hub) askPlacerFor(l *lane, key string, unsettled int) (s *seat, fault error) {
 	defer func() {
 		if r := recover(); r != nil {
 			fault = fmt.Errorf("balancer panicked in Place: %v", r)
 		}
 	}()
-	return h.placer.Place(l.name, st.key, l.threaded-st.size()).seat, nil
+	return h.placer.Place(l.name, key, unsettled).seat, nil
 }
 
 // pin returns the only seat that may have the task, or nil.

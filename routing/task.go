@@ -97,7 +97,7 @@ type TaskSnapshot struct {
 	// Inputs are the ids of the tasks that it needs, see [After]; Pending is how many of them it still waits for.
 	Inputs  []string
 	Pending int
-	// ShutOut says why no spoke can have the task now, if it waits and every spoke of its type is behind an open circuit.
+	// ShutOut says why no spoke can have the task now, if it waits and every spoke that may have it is behind an open circuit.
 	ShutOut *CircuitOpenError
 	// Err is the task's [*TaskError] if it is settled without a result.
 	Err error

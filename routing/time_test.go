@@ -311,3 +311,41 @@ func TestASpokeThatLeavesTakesNothingFromWhoeverHasItsOldTaskNow(t *testing.T) {
 		assert.Equal(t, routing.StateDone, handle.Status())
 	})
 }
+
+// What a store takes to record a lease is not the handler's time.
+func TestTheTimeLimitOfAnAttemptBeginsWhenItsLeaseIsDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const latency, limit = 5 * time.Second, 2 * time.Second
+		w := newWorld(t, quietSystem(), routing.Options{Store: &memory{latency: latency}, AttemptTimeout: limit})
+		defer w.end()
+		s := w.join("a", 1, 1)
+		go func() { _, _ = double.Submit(context.Background(), w.hub, 1, routing.ID("slow")) }()
+		delivered := func() *routing.Lease {
+			for range 200 {
+				if held := s.leases(); len(held) > 0 {
+					return held[0]
+				}
+				w.pass(100 * time.Millisecond)
+			}
+			require.FailNow(t, "nothing delivered", "%+v", w.inspect("slow"))
+			return nil
+		}
+		l := delivered()
+		ctx := l.Context(context.Background())
+		end, limited := ctx.Deadline()
+		require.True(t, limited && l.Limited())
+		require.InDelta(t, limit, time.Until(end), float64(100*time.Millisecond))
+		w.pass(limit - 100*time.Millisecond)
+		require.NoError(t, ctx.Err())
+		w.pass(100 * time.Millisecond)
+		require.Equal(t, routing.ErrAttemptTimeout, context.Cause(ctx))
+		require.Equal(t, 1, w.inspect("slow").Strikes)
+		require.False(t, s.settle(l, routing.Done(1)))
+
+		l = delivered()
+		w.pass(limit - 200*time.Millisecond)
+		require.True(t, s.settle(l, routing.Done(1)), "in its time")
+		w.pass(2 * latency)
+		require.Equal(t, routing.StateDone, w.inspect("slow").State)
+	})
+}

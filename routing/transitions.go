@@ -62,7 +62,7 @@ func (h *Hub) lease(t *task, s *Spoke, now int64) *Lease {
 	}
 	h.blank = blank{}
 	l.hub, l.task, l.spoke, l.input, l.attempt = h, t, s, t.in, int(t.attempt)
-	if timeout := t.timeout(); timeout > 0 {
+	if timeout := t.timeout(); timeout > 0 && h.journal == nil {
 		l.expires = now + timeout
 	}
 	t.lease = l

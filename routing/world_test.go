@@ -147,12 +147,18 @@ type spoke struct {
 
 func (w *world) join(path string, incarnation uint64, credits int, types ...string) *spoke {
 	w.t.Helper()
+	return w.joinBehind(nil, path, incarnation, credits, types...)
+}
+
+// joinBehind joins a spoke that is behind circuits.
+func (w *world) joinBehind(circuits []string, path string, incarnation uint64, credits int, types ...string) *spoke {
+	w.t.Helper()
 	if types == nil {
 		types = []string{double.Name()}
 	}
 	s := &spoke{w: w}
 	joined, err := w.hub.Join(routing.SpokeSpec{
-		ID: routing.SpokeID{Path: path, Incarnation: incarnation}, Types: types, Credits: credits,
+		ID: routing.SpokeID{Path: path, Incarnation: incarnation}, Types: types, Credits: credits, Circuits: circuits,
 		Deliver: s.take,
 	})
 	require.NoError(w.t, err)

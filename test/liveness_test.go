@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/internal/hold"
 	"github.com/mistersmith/mistersmith/routing"
 	"github.com/mistersmith/mistersmith/strategies"
 )
@@ -194,6 +196,11 @@ func TestLivenessOnlyWhatHangsIsReplaced(t *testing.T) {
 				kinds := kindsOf(drain(events))
 				require.Equal(t, 1, count(kinds, actors.Hung))
 				require.GreaterOrEqual(t, count(kinds, actors.Suspected), 1)
+				abandoned := 0
+				if strings.HasPrefix(tt.name, "hangs, deaf") {
+					abandoned = 1
+				}
+				require.Equal(t, abandoned, count(kinds, actors.Abandoned))
 				require.Equal(t, count(kinds, actors.Abandoned), count(kinds, actors.Returned), "what heeds its context isn't abandoned; the deaf come back when the gate opens")
 			})
 		})
@@ -254,13 +261,20 @@ func TestLivenessLearnsHowLongTasksTake(t *testing.T) {
 		})
 		require.Greater(t, held, 12*time.Second)
 		require.Less(t, held, 3*time.Minute, "the most that a silence may be is 10 minutes")
+		history := append(node(t, tree, "root/w-1").History, node(t, tree, "root/w-2").History...)
 		stop(t, tree)
-		for _, e := range drain(events) {
-			if e.Kind == actors.Hung {
-				require.GreaterOrEqual(t, e.Phi, actors.DefaultHungPhi)
-				require.Contains(t, e.String(), "no progress in task")
-			}
-		}
+		hung := slices.DeleteFunc(drain(events), func(e actors.Event) bool { return e.Kind != actors.Hung })
+		require.Len(t, hung, 1)
+		require.GreaterOrEqual(t, hung[0].Phi, actors.DefaultHungPhi)
+		require.Contains(t, hung[0].String(), "no progress in task")
+		require.Len(t, history, 1)
+		var reason *actors.HungError
+		require.ErrorAs(t, history[0].Err, &reason)
+		require.Equal(t, hung[0].Err, history[0].Err)
+		require.Equal(t, hung[0].Phi, reason.Phi)
+		require.Equal(t, hung[0].Delay, reason.Silence)
+		require.False(t, reason.Max)
+		require.WithinDuration(t, hung[0].Time.Add(-reason.Silence), reason.Last, time.Millisecond, "its last sign of life")
 	})
 }
 
@@ -419,6 +433,121 @@ func TestLivenessJudgesOnlyWhatIsUp(t *testing.T) {
 	})
 }
 
+// A node that has failed, and waits until its supervisor has decided whether it goes on, isn't judged either.
+func TestLivenessDoesNotJudgeTheSuspended(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		events := silences()
+		policy := always()
+		policy.Decider = func(error) actor.Directive { return actor.ResumeDirective }
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(policy), Children: []actors.Child{
+			plain("a", hooks{}).With(actors.Lifecycle{Liveness: &actors.Liveness{OnHung: actors.HungFail, Max: 2 * time.Second}}),
+		}}, actors.WithSubscription(events))
+		held, release := make(chan struct{}), make(chan struct{})
+		send(tree, "root", hold.Order{Held: held, Release: release})
+		<-held
+		send(tree, "root/a", do(crash))
+		send(tree, "root/a", "waits")
+		time.Sleep(time.Hour)
+		close(release)
+		requireAlive(t, tree, "root/a")
+		requireRunning(t, tree, "root/a", 1)
+		stop(t, tree)
+		require.Empty(t, drain(events))
+	})
+}
+
+// All at once in one tree: of those that are busy, idle, waiting and hanging, only what hangs is replaced.
+func TestLivenessTellsThemApart(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		const limit = time.Minute
+		g := newGate(t)
+		events := silences()
+		handlers := map[string]func(ctx context.Context, first bool) error{
+			"deaf": func(_ context.Context, first bool) error {
+				if first {
+					g.wait()
+				}
+				return nil
+			},
+			"listens": func(ctx context.Context, first bool) error {
+				if first {
+					<-ctx.Done()
+				}
+				return ctx.Err()
+			},
+			"slow": func(ctx context.Context, _ bool) error {
+				for i := range 1000 {
+					time.Sleep(50 * time.Second)
+					routing.Progress(ctx, i)
+				}
+				return nil
+			},
+			"idle": func(context.Context, bool) error { return nil },
+			"calls": func(ctx context.Context, _ bool) error {
+				_, err := actors.Guard(ctx, "outside", func(context.Context) (int, error) { time.Sleep(5 * time.Hour); return 0, nil })
+				return err
+			},
+			"streams": func(ctx context.Context, first bool) error {
+				_, err := actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+					for range 100 {
+						time.Sleep(100 * time.Millisecond)
+						beat()
+					}
+					if first {
+						<-ctx.Done()
+					}
+					return 0, ctx.Err()
+				})
+				return err
+			},
+		}
+		kinds := make(map[string]routing.Type[int, int])
+		root := actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+			actors.Breaker{ID: "llm"},
+			actors.Breaker{ID: "outside", Config: breaker.Config{OperationTimeout: 6 * time.Hour}},
+		}}
+		for name, handle := range handlers {
+			kinds[name] = routing.NewType[int, int](name)
+			root.Children = append(root.Children, actors.Pool(2, actors.Agent(name, kinds[name], func(ctx context.Context, n int) (int, error) {
+				info, _ := routing.FromContext(ctx)
+				return n, handle(ctx, info.Attempt == 1)
+			}).With(actors.Lifecycle{Liveness: &actors.Liveness{Max: limit}})))
+		}
+		tree := start(t, root, actors.WithSubscription(events))
+		handles := make(map[string]*routing.Handle[int])
+		for name, kind := range kinds {
+			h, err := kind.Submit(t.Context(), tree, 1)
+			require.NoError(t, err)
+			handles[name] = h
+		}
+		time.Sleep(24 * time.Hour)
+		g.open()
+		synctest.Wait()
+		for name, h := range handles {
+			_, err := h.Await(within(t, time.Second))
+			require.NoError(t, err, name)
+			info, _ := tree.Hub().Inspect(h.ID())
+			restarts := node(t, tree, "root/"+name+"-1").Restarts + node(t, tree, "root/"+name+"-2").Restarts
+			hangs := name == "deaf" || name == "listens"
+			require.Equal(t, hangs, restarts == 1, "%s: %d", name, restarts)
+			if !hangs {
+				require.Zero(t, restarts, name)
+				continue
+			}
+			require.Len(t, info.Attempts, 2)
+			require.Equal(t, routing.OutcomeHung, info.Attempts[0].Outcome)
+			require.Less(t, info.Attempts[0].End.Sub(info.Attempts[0].Start), limit+time.Second)
+			require.NotEqual(t, info.Attempts[0].Spoke.Path, info.Attempts[1].Spoke.Path)
+		}
+		stop(t, tree)
+		for _, e := range drain(events) {
+			if e.Kind == actors.Hung {
+				require.Contains(t, []string{"root/deaf", "root/listens", "root/llm"}, strings.TrimRight(e.Path, "-12"))
+			}
+		}
+	})
+}
+
 // The chain of events: hung, exited, failed, started again.
 func TestLivenessFailureEntersTheStrategyAsAPanicDoes(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
@@ -473,6 +602,42 @@ func TestLivenessIsChangedWhileTheTreeRuns(t *testing.T) {
 	})
 }
 
+// Both thresholds, and what bounds them.
+func TestLivenessThresholdsAreChangedWhileTheTreeRuns(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		g := newGate(t)
+		events := silences()
+		spec := func(l actors.Liveness) actors.Supervisor {
+			return actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{plain("a", hooks{}).With(actors.Lifecycle{Liveness: &l})}}
+		}
+		tree := start(t, spec(actors.Liveness{}), actors.WithSubscription(events))
+		happens := func(l actors.Liveness, kinds ...actors.EventKind) {
+			t.Helper()
+			require.NoError(t, tree.Reconfigure(t.Context(), "root", spec(l)))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			require.Equal(t, kinds, kindsOf(pending(events)))
+		}
+		for range 50 {
+			send(tree, "root/a", do(func(actor.Context) { time.Sleep(time.Second) }))
+		}
+		send(tree, "root/a", do(func(actor.Context) { g.wait() }))
+		time.Sleep(55 * time.Second)
+		require.Empty(t, pending(events))
+		happens(actors.Liveness{Phi: 200, Suspect: 100, Max: time.Hour})
+		time.Sleep(4 * time.Minute)
+		require.Empty(t, pending(events))
+		happens(actors.Liveness{Phi: 200, Suspect: 5, Min: 20 * time.Minute, Max: time.Hour})
+		happens(actors.Liveness{Phi: 200, Suspect: 5, Max: time.Hour}, actors.Suspected)
+		happens(actors.Liveness{Phi: 12, Min: 10 * time.Minute, Max: time.Hour})
+		happens(actors.Liveness{Phi: 12, Max: time.Hour}, actors.Hung)
+		g.open()
+		time.Sleep(time.Second)
+		require.Equal(t, []actors.EventKind{actors.Recovered}, kindsOf(pending(events)))
+		stop(t, tree)
+	})
+}
+
 func TestLivenessDefaultsPerKind(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		g := newGate(t)
@@ -518,15 +683,17 @@ func TestTreeFailIsTheDoorForDetectors(t *testing.T) {
 }
 
 func TestLivenessFaultsAreAllNamed(t *testing.T) {
-	bad := &actors.Liveness{OnHung: 9, Phi: -1, Min: -time.Second, Max: -time.Second}
+	bad := &actors.Liveness{OnHung: 9, Phi: -1, Suspect: -2, Min: -time.Second, Max: -time.Second}
 	_, err := actors.Start(t.Context(), actors.Supervisor{ID: "root", Lifecycle: actors.Lifecycle{Liveness: &actors.Liveness{}}, Children: []actors.Child{
 		plain("a", hooks{}).With(actors.Lifecycle{Liveness: bad}),
 		plain("b", hooks{}).With(actors.Lifecycle{Liveness: &actors.Liveness{Min: time.Hour, Max: time.Minute}}),
 		actors.Breaker{ID: "c", Stream: actors.Liveness{Phi: 1000}},
+		plain("d", hooks{}).With(actors.Lifecycle{Liveness: &actors.Liveness{Suspect: 9, Phi: 8}}),
 	}}, actors.WithLiveness(actors.KindRoot, actors.Liveness{}), actors.WithLiveness(actors.KindAgent, *bad), actors.WithLivenessLook(-1))
 	var faults *actors.SpecError
 	require.ErrorAs(t, err, &faults)
-	for _, want := range []string{"root: Liveness isn't for supervisors", "root/a: Liveness.OnHung is 9", "root/a: Liveness.Phi is -1", "root/a: Liveness.Min is -1s",
+	for _, want := range []string{"root: Liveness isn't for supervisors", "root/a: Liveness.OnHung is 9", "root/a: Liveness.Phi is -1", "root/a: Liveness.Suspect is -2", "root/d: Liveness.Suspect is 9, must not be above Phi, 8",
+		"root/a: Liveness.Min is -1s",
 		"root/a: Liveness.Max is -1s", "root/b: Liveness.Min is 1h0m0s, must not be above Max, 1m0s", "root/c: Stream: Liveness.Phi is 1000",
 		"WithLiveness(root)", "WithLiveness(agent): Liveness.Phi", "WithLivenessLook: -1ns"} {
 		require.Contains(t, err.Error(), want)

@@ -1,8 +1,12 @@
 package test
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/mistersmith/mistersmith/routing"
 )
@@ -13,6 +17,7 @@ type taskBooks struct {
 	mu     sync.Mutex
 	tasks  map[string]*taskEntry // unsettled, or in quarantine
 	counts routing.Counts
+	told   map[string][]routing.Event // by task; nil if nobody wants to know
 	ended  func(id string, state routing.State, strikes int)
 	faults []string
 }
@@ -43,6 +48,9 @@ func (b *taskBooks) hear(e routing.Event) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.told != nil {
+		b.told[e.Task] = append(b.told[e.Task], e)
+	}
 	t := b.tasks[e.Task]
 	if t == nil {
 		switch e.Kind {
@@ -130,4 +138,22 @@ func (b *taskBooks) difference(hub routing.Counts) string {
 		return fmt.Sprintf("the hub has %+v, its events tell %+v", hub, ours)
 	}
 	return ""
+}
+
+// story is what was told of a task and its subtasks.
+func (b *taskBooks) story(id string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var told []routing.Event
+	for other, events := range b.told {
+		if other == id || strings.HasPrefix(other, id+"/") {
+			told = append(told, events...)
+		}
+	}
+	slices.SortFunc(told, func(a, b routing.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	lines := make([]string, len(told))
+	for i, e := range told {
+		lines[i] = fmt.Sprintf("%s %v", e.Time.Format(time.StampMilli), e)
+	}
+	return strings.Join(lines, "\n")
 }

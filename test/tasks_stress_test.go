@@ -69,6 +69,7 @@ func newTasksStress(t *testing.T, r *rand.Rand, rates scriptRates) *tasksStress 
 	letReturn(t)
 	s := &tasksStress{t: t, r: r, rates: rates, expected: map[string]*expectation{}, ended: map[string]routing.State{}}
 	s.books = newTaskBooks(s.end)
+	s.books.told = map[string][]routing.Event{}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("what was done:\n%s", strings.Join(s.log, "\n"))
@@ -166,7 +167,7 @@ func (s *tasksStress) check() {
 	for id, e := range s.expected {
 		state := s.ended[id]
 		allowed := state == e.fate || e.cancelled && state == routing.StateCancelled || e.deadline && state == routing.StateExpired
-		require.True(s.t, allowed, "%s is %v, was to be %v: %+v", id, state, e.fate, e.order.script(s.rates))
+		require.True(s.t, allowed, "%s is %v, was to be %v: %+v\n%s", id, state, e.fate, e.order.script(s.rates), s.books.story(id))
 		switch state {
 		case routing.StateDone:
 			got, err := e.handle.Await(s.t.Context())
@@ -243,10 +244,13 @@ func (s *tasksStress) submit() {
 	require.NoError(s.t, err)
 	e.handle = handle
 	s.expected[handle.ID()] = e
-	again, err := orders.Submit(s.t.Context(), s.tree, order{}, routing.ID(handle.ID()))
-	if handle.Status() == routing.StateWaiting { // else it may be forgotten already
+	again, err := orders.Submit(s.t.Context(), s.tree, o, options...)
+	if handle.Status() == routing.StateWaiting {
 		require.NoError(s.t, err)
 		require.Equal(s.t, handle.ID(), again.ID())
+	}
+	if err == nil { // it may be another: the hub may have forgotten the first already
+		e.handle = again
 	}
 	s.say("submit %s: %+v", handle.ID(), o.script(s.rates))
 }
