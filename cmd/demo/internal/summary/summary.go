@@ -6,7 +6,6 @@
 package summary
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -263,13 +262,18 @@ func (s Summary) WriteText(w io.Writer) error {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
+	rows := func(name string, lines []string) {
+		for i, line := range lines {
+			row([]string{name, ""}[min(i, 1)], "%s", line)
+		}
+	}
 	t := s.Tasks
 	row("tasks", "%d accepted: %d done, %d failed, %d quarantined, %d cancelled, %d expired; %d lost, %d recorded twice",
 		t.Accepted, t.Done, t.Failed, t.Quarantined, t.Cancelled, t.Expired, t.Lost, t.RecordedTwice)
 	if t.Kept > 0 {
 		row("kept", "%d for --resume", t.Kept)
 	}
-	row("planted", "%s", s.planted())
+	rows("planted", s.planted())
 	row("attempts", "%d, late results refused %d", s.Attempts, s.LateResultsRefused)
 	row("restarts", "%d; groups: %d one for all, %d rest for one; %d escalations, %d abandoned",
 		s.Restarts, s.GroupRestarts.OneForAll, s.GroupRestarts.RestForOne, s.Escalations, s.Abandoned)
@@ -278,9 +282,7 @@ func (s Summary) WriteText(w io.Writer) error {
 		s.Breaker.Opened, s.Breaker.Closed, s.Breaker.Rejected, s.Breaker.SentWhileOpen)
 	row("model", "%d requests, retried by two layers %d, before their Retry-After %d",
 		s.Model.Requests, s.Model.RetriedByTwoLayers, s.Model.BeforeRetryAfter)
-	for i, line := range s.drills() {
-		row([]string{"drills", ""}[min(i, 1)], "%s", line)
-	}
+	rows("drills", s.drills())
 	row("verdict", "%s (seed %d, exit code %d)", s.Verdict, s.Seed, s.ExitCode)
 	for i, p := range s.Problems {
 		if i == maxProblems {
@@ -293,30 +295,37 @@ func (s Summary) WriteText(w io.Writer) error {
 	return err
 }
 
-// planted says how many drill tasks there are, by kind.
-func (s Summary) planted() string {
-	var kinds []string
-	for _, kind := range slices.Sorted(maps.Keys(s.Planted)) {
-		kinds = append(kinds, fmt.Sprintf("%d %s", len(s.Planted[kind]), kind))
-	}
-	return cmp.Or(strings.Join(kinds, ", "), "no drills")
-}
+// These keep the lines of text within a terminal's width.
+const (
+	kindsPerLine  = 8
+	drillsPerLine = 4
+)
 
-// drillsPerLine keeps the lines of text within a terminal's width.
-const drillsPerLine = 5
+// planted says how many drill tasks there are, by kind.
+func (s Summary) planted() []string {
+	if len(s.Planted) == 0 {
+		return []string{"no drills"}
+	}
+	return listed(s.Planted, kindsPerLine, func(kind string, ids []string) string { return fmt.Sprintf("%d %s", len(ids), kind) })
+}
 
 // drills says of each mechanism how often it was seen; one that is missing is marked.
 func (s Summary) drills() []string {
-	var lines []string
-	for names := range slices.Chunk(slices.Sorted(maps.Keys(s.Drills)), drillsPerLine) {
+	return listed(s.Drills, drillsPerLine, func(name string, d Drill) string {
+		text := fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), d.Seen)
+		if d.Seen < d.Planned {
+			text += fmt.Sprintf(" of %d (missing)", d.Planned)
+		}
+		return text
+	})
+}
+
+// listed lists what there is by name, a few to the line.
+func listed[V any](all map[string]V, perLine int, say func(string, V) string) (lines []string) {
+	for names := range slices.Chunk(slices.Sorted(maps.Keys(all)), perLine) {
 		var line []string
 		for _, name := range names {
-			d := s.Drills[name]
-			text := fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), d.Seen)
-			if d.Seen < d.Planned {
-				text += fmt.Sprintf(" of %d (missing)", d.Planned)
-			}
-			line = append(line, text)
+			line = append(line, say(name, all[name]))
 		}
 		lines = append(lines, strings.Join(line, ", "))
 	}

@@ -143,7 +143,7 @@ func TestTheTextMarksWhatIsMissing(t *testing.T) {
 	var text strings.Builder
 	require.NoError(t, s.WriteText(&text))
 	assert.Contains(t, text.String(), "planted    no drills\n")
-	assert.Contains(t, text.String(), "drills     a 2, b 2, c 2, d 2, e 2\n           f g 1 of 2 (missing)\n")
+	assert.Contains(t, text.String(), "drills     a 2, b 2, c 2, d 2\n           e 2, f g 1 of 2 (missing)\n")
 }
 
 func TestPercentilesAreOfTheNearestRank(t *testing.T) {

@@ -22,14 +22,14 @@ func (m Model) Render(width, height int, look Look) string {
 	}
 	p := painter{look}
 	head := m.head(p, width)
-	tree := m.tree(p)
 	room := height - len(head) - 1 // an empty line above the tree
-	treeRows := min(len(tree), room)
-	eventRows := min(len(m.Events), max(room-treeRows-1, 0))
-	if want := min(len(m.Events), 3); eventRows < want && room > 8 { // some events are worth some of the tree
-		eventRows = want
-		treeRows = min(treeRows, room-eventRows-1)
+	treeRoom := room
+	if room > 8 {
+		treeRoom -= min(len(m.Events), 3) + 1 // some events are worth some of the tree
 	}
+	tree := m.tree(p, treeRoom)
+	treeRows := min(len(tree), treeRoom)
+	eventRows := min(len(m.Events), max(room-treeRows-1, 0))
 	lines := head[:min(len(head), height)]
 	if treeRows > 0 {
 		lines = append(lines, "")
@@ -111,14 +111,19 @@ func (m Model) event(p painter, e Event) string {
 type row struct{ name, marks, about string }
 
 // tree draws the nodes: a pool on one line, with a mark for each of its agents.
-func (m Model) tree(p painter) []string {
+func (m Model) tree(p painter, room int) []string {
 	if m.Tree.ID == "" {
 		return nil
 	}
+	folded := fold(&m.Tree, room)
 	var rows []row
-	var walk func(n actors.NodeSnapshot, first, rest string)
-	walk = func(n actors.NodeSnapshot, first, rest string) {
-		rows = append(rows, p.row(first, []actors.NodeSnapshot{n}))
+	var walk func(n *actors.NodeSnapshot, first, rest string)
+	walk = func(n *actors.NodeSnapshot, first, rest string) {
+		if folded[n] {
+			rows = append(rows, p.row(first, n.ID, family(*n)))
+			return
+		}
+		rows = append(rows, p.row(first, n.ID, []actors.NodeSnapshot{*n}))
 		for list := n.Children; len(list) > 0; {
 			run := pool(list)
 			list = list[len(run):]
@@ -127,13 +132,14 @@ func (m Model) tree(p painter) []string {
 				branch, below = rest+p.pick("└─ ", "`- "), rest+"   "
 			}
 			if len(run) > 1 {
-				rows = append(rows, p.row(branch, run))
+				name, _ := poolName(run[0])
+				rows = append(rows, p.row(branch, fmt.Sprintf("%s %s%d", name, p.pick("×", "x"), len(run)), run))
 			} else {
-				walk(run[0], branch, below)
+				walk(&run[0], branch, below)
 			}
 		}
 	}
-	walk(m.Tree, "", "")
+	walk(&m.Tree, "", "")
 
 	names, marks := 0, 0
 	for _, r := range rows {
@@ -177,13 +183,8 @@ func poolName(n actors.NodeSnapshot) (string, bool) {
 }
 
 // row says how the nodes are, together.
-func (p painter) row(prefix string, nodes []actors.NodeSnapshot) row {
+func (p painter) row(prefix, name string, nodes []actors.NodeSnapshot) row {
 	first := nodes[0]
-	name := first.ID
-	if len(nodes) > 1 {
-		name, _ = poolName(first)
-		name += fmt.Sprintf(" %s%d", p.pick("×", "x"), len(nodes))
-	}
 	var marks strings.Builder
 	restarts, queue, dropped := 0, 0, uint64(0)
 	for i, n := range nodes {
@@ -196,8 +197,10 @@ func (p painter) row(prefix string, nodes []actors.NodeSnapshot) row {
 	if first.Strategy != "" {
 		about = append(about, p.dim(first.Strategy))
 	}
-	if b := first.Breaker; b != nil {
-		about = append(about, p.breaker(*b))
+	for _, n := range nodes {
+		if b := n.Breaker; b != nil && (len(nodes) == 1 || b.State != breaker.Closed) {
+			about = append(about, p.breaker(*b))
+		}
 	}
 	if len(nodes) == 1 && first.Status != actors.StatusRunning {
 		about = append(about, p.warn(first.Status.String()))
