@@ -41,7 +41,8 @@ const (
 type crew struct {
 	plan   chaos.Plan
 	model  line // summaries
-	outage line // the drills': always the embedded server
+	outage line // that drill's: always the embedded server
+	stream line // the stall drill's: likewise
 	seen   *sightings
 	over   *once // given when nothing is left to do but to stop
 	sent   *sentLog

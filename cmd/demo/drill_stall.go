@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/mistersmith/mistersmith/actors"
@@ -21,25 +19,21 @@ const (
 	stallMin     = 500 * time.Millisecond // of silence
 )
 
-// stallDrill asks the model for answers that fall silent in the midst of their stream. How suspicious that is tells phi alone: no time limit is near. Each task has a way to the
-// model of its own, for whoever has ended a silence waits four times as long before he ends the next one there.
+// stallDrill asks the model for answers that fall silent in the midst of their stream. How suspicious that is tells phi alone: no time limit is near.
 func stallDrill(ids []string, c *crew) drill {
-	below := drillPath(task.Stall) + "/"
-	lines := make(map[string]*line)
-	var children []actors.Child
-	for i, id := range ids {
-		l := &line{breaker: fmt.Sprintf("%s-%d", stallBreaker, i+1), client: c.outage.client}
-		model := outside(l.breaker, time.Second)
-		model.Stream = actors.Liveness{Min: stallMin}
-		lines[id], children = l, append(children, model)
-	}
+	path := drillPath(task.Stall, stallBreaker)
+	model := outside(stallBreaker, time.Second)
+	model.Stream = actors.Liveness{Min: stallMin}
 	return drill{
 		ids: ids,
 		tree: actors.Supervisor{
 			ID: string(task.Stall), Strategy: strategies.OneForOne(budget(0)),
-			Children: append(children, actors.Pool(2, actors.Agent("listener", stallType, func(ctx context.Context, id string) (task.DrillResult, error) {
-				return c.askDrill(ctx, lines[id], id)
-			}))),
+			Children: []actors.Child{
+				model,
+				actors.Pool(2, actors.Agent("listener", stallType, func(ctx context.Context, id string) (task.DrillResult, error) {
+					return c.askDrill(ctx, &c.stream, id)
+				})),
+			},
 		},
 		run: func(j *job) {
 			together(ids, func(id string) { do(j, stallType, id, id, routing.MaxAttempts(drillAttempts)) })
@@ -47,7 +41,7 @@ func stallDrill(ids []string, c *crew) drill {
 		owes: map[string]int{"stream_stalls": len(ids)},
 		sees: func(e actors.Event) string {
 			var stall *breaker.StalledError
-			if e.Kind == actors.Hung && strings.HasPrefix(e.Path, below) && errors.As(e.Err, &stall) && stall.Phi >= actors.DefaultStreamPhi {
+			if e.Kind == actors.Hung && e.Path == path && errors.As(e.Err, &stall) && stall.Phi >= actors.DefaultStreamPhi {
 				return "stream_stalls"
 			}
 			return ""

@@ -141,7 +141,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, rec *record, co
 	defer transport.CloseIdleConnections()
 	embedded := model.Client{BaseURL: server.URL(), Model: books.EmbeddedModel, HTTP: &http.Client{Transport: transport}}
 	crew := &crew{plan: plan, sent: newSentLog(), tell: tell, seen: newSightings(), over: newOnce(),
-		model: line{breaker: modelBreaker, client: embedded}, outage: line{breaker: outageBreaker, client: embedded}}
+		model: line{breaker: modelBreaker, client: embedded}, outage: line{breaker: outageBreaker, client: embedded}, stream: line{breaker: stallBreaker, client: embedded}}
 	if cfg.llm != "" {
 		crew.model.client = model.Client{BaseURL: cfg.llm, Model: cfg.model, Key: cfg.key, HTTP: embedded.HTTP}
 	}
