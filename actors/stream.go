@@ -35,10 +35,16 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 	if n.streamLiveness().OnHung == HungFail {
 		defer routing.Waiting(ctx)()
 	}
+	stalled := 0
 	return throughGuard(ctx, n, func(ctx context.Context) (T, error) {
-		s := &stream{node: n}
+		s := &stream{node: n, stalled: stalled}
 		s.ctx, s.cancel = context.WithCancelCause(ctx)
-		defer s.cancel(nil)
+		defer func() {
+			if _, ended := context.Cause(s.ctx).(*breaker.StalledError); ended {
+				stalled++
+			}
+			s.cancel(nil)
+		}()
 		return breaker.ThroughWatched(s.ctx, n.tree.system, n.pid, func(ctx context.Context) (T, error) {
 			s.began = time.Now()
 			defer s.over.Store(true)
@@ -50,10 +56,11 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 
 // stream is one attempt at a guarded call that beats.
 type stream struct {
-	node   *node // of the breaker
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	began  time.Time
+	node    *node // of the breaker
+	stalled int   // earlier attempts of the same call
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	began   time.Time
 
 	life   detector.Stamp
 	chunks atomic.Int64
@@ -90,10 +97,13 @@ func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.E
 
 func (s *stream) cutShort() bool { return false }
 
-// strikes takes each earlier attempt of the task for one that stalled.
+// strikes takes each earlier attempt of the task that was charged for one that stalled.
 func (s *stream) strikes() (before int, last bool) {
-	if task, ok := routing.FromContext(s.ctx); ok {
-		before = task.Attempt - 1
+	before = s.stalled
+	if of, ok := routing.FromContext(s.ctx); ok {
+		if task, ok := s.node.tree.hub.Inspect(of.ID); ok {
+			before += task.Errors + task.Strikes
+		}
 	}
 	return before, false
 }
