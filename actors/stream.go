@@ -74,14 +74,17 @@ var _ worker = (*stream)(nil)
 type streamPaces struct{ first, next detector.Pace }
 
 // beat notes a piece. As elsewhere, what took less than a look is taken for half of one: that a network brings several pieces at once doesn't say how long it may take until the next.
+// The watchman's clock is too coarse for it, but knows of what the process stood still.
 func (s *stream) beat() {
 	if s.ctx.Err() != nil {
 		return // what it left running goes on
 	}
 	now := int64(time.Since(s.began))
 	before := s.last.Swap(now)
-	s.pace(s.chunks.Add(1) - 1).Observe(max(time.Duration(now-before), s.node.tree.watchman.every/2))
-	s.node.tree.watchman.sign(&s.life, s)
+	w := s.node.tree.watchman
+	interval := min(time.Duration(now-before), w.now()-s.life.Last()+2*w.every)
+	s.pace(s.chunks.Add(1) - 1).Observe(max(interval, w.every/2))
+	w.sign(&s.life, s)
 	routing.Beat(s.ctx)
 }
 

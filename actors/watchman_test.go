@@ -116,6 +116,37 @@ func TestWatchmanDoesNotCountThatTheProcessStoodStill(t *testing.T) {
 	})
 }
 
+// Nor does a stream learn that pieces come so late.
+func TestAStreamDoesNotLearnThatTheProcessStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree, err := Start(t.Context(), Supervisor{ID: "root", Children: []Child{
+			Breaker{ID: "llm"},
+			Agent("w", echo, func(ctx context.Context, n int) (int, error) {
+				return GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+					for i := range 200 {
+						time.Sleep(20 * time.Millisecond)
+						if i == 100 {
+							tree := ctx.Value(nodeKey{}).(*node).tree
+							tree.watchman.timer.Stop()
+							time.Sleep(time.Minute)
+							tree.watchman.timer.Reset(1)
+						}
+						beat()
+					}
+					return n, nil
+				})
+			}),
+		}})
+		require.NoError(t, err)
+		_, err = echo.Do(t.Context(), tree, 1)
+		require.NoError(t, err)
+		known := &tree.lookup("root/llm").guard.streams.next
+		require.EqualValues(t, 199, known.Samples())
+		require.Less(t, known.Patience(), time.Second)
+		require.NoError(t, tree.Stop(t.Context()))
+	})
+}
+
 // What a look has found of one task isn't held against the next, which its job has gone on to meanwhile.
 func TestWatchmanDoesNotBlameTheNextTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
