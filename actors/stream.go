@@ -32,12 +32,14 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 	if err != nil {
 		return zero, err
 	}
+	goesOn := func() {}
 	if n.streamLiveness().OnHung == HungFail {
-		defer routing.Waiting(ctx)()
+		goesOn = routing.Waiting(ctx)
+		defer goesOn()
 	}
 	stalled := 0
 	return throughGuard(ctx, n, func(ctx context.Context) (T, error) {
-		s := &stream{node: n, stalled: stalled}
+		s := &stream{node: n, stalled: stalled, goesOn: goesOn}
 		s.ctx, s.cancel = context.WithCancelCause(ctx)
 		defer func() {
 			if _, ended := context.Cause(s.ctx).(*breaker.StalledError); ended {
@@ -60,6 +62,7 @@ type stream struct {
 	stalled int   // earlier attempts of the same call
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
+	goesOn  func() // lets the handler's agent judge it again
 	began   time.Time
 
 	life   detector.Stamp
@@ -113,7 +116,14 @@ func (s *stream) strikes() (before int, last bool) {
 
 func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
 
-func (s *stream) liveness() Liveness { return s.node.streamLiveness() }
+// liveness leaves the handler to its agent if it was changed so that the stream isn't ended any more.
+func (s *stream) liveness() Liveness {
+	terms := s.node.streamLiveness()
+	if terms.OnHung != HungFail {
+		s.goesOn()
+	}
+	return terms
+}
 
 // streamLiveness is that of the answers behind a breaker node.
 func (n *node) streamLiveness() Liveness {
