@@ -41,7 +41,8 @@ const (
 // message it begins to handle. A node that is starting, stopping, suspended, or waiting for its restart isn't judged.
 //
 // How long silences usually are is learned: for handlers by task type, for actors by node (instances of one template together). A silence is measured by
-// the tree's own clock, which doesn't count that the whole process stood still; but for every four seconds that really pass it counts one at least.
+// the tree's own clock, which doesn't count that the whole process stood still, once for however long; but if it does so again and again, all that is
+// beyond half a minute, and a tenth of the time, counts (see detector.ClockConfig.MaxLag).
 //
 // What is learned may be wrong: of work that is mostly quick and now and then takes long, say. So a silence that is less than twice as long as the longest
 // of late never counts, and a task has four times as long after each of its strikes: if it was alive, that is learned. And no task gets into

@@ -66,8 +66,8 @@ func (o *options) compile(root Supervisor) (*nodeSpec, error) {
 			c.fault("WithLiveness("+k.String()+")", "%s", fault)
 		}
 	}
-	if o.look <= 0 {
-		c.fault("WithLivenessLook", "%s, must be positive", o.look)
+	if o.look == 0 || lookClock(o.look).Validate() != nil {
+		c.fault("WithLivenessLook", "%s, must be between 100µs and 10s", o.look)
 	}
 	return c.out[0], c.err()
 }
@@ -103,7 +103,7 @@ func WithRestartRate(restarts int, per time.Duration) Option {
 func WithLiveness(k Kind, l Liveness) Option { return func(o *options) { o.liveness[k] = l } }
 
 // WithLivenessLook is how often the tree looks at what is busy, and so about how exactly it measures silences. The default is
-// DefaultLivenessLook. While nothing is busy it doesn't look.
+// DefaultLivenessLook, and between 100 µs and 10 s. While nothing is busy it doesn't look.
 func WithLivenessLook(every time.Duration) Option { return func(o *options) { o.look = every } }
 
 // WithHub configures the hub that routes the tree's tasks. Its OnEvent is called besides the tree's own events.

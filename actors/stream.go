@@ -32,13 +32,21 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 	if err != nil {
 		return zero, err
 	}
+	goesOn := func() {}
 	if n.streamLiveness().OnHung == HungFail {
-		defer routing.Waiting(ctx)()
+		goesOn = routing.Waiting(ctx)
+		defer goesOn()
 	}
+	stalled := 0
 	return throughGuard(ctx, n, func(ctx context.Context) (T, error) {
-		s := &stream{node: n}
+		s := &stream{node: n, stalled: stalled, goesOn: goesOn}
 		s.ctx, s.cancel = context.WithCancelCause(ctx)
-		defer s.cancel(nil)
+		defer func() {
+			if _, ended := context.Cause(s.ctx).(*breaker.StalledError); ended {
+				stalled++
+			}
+			s.cancel(nil)
+		}()
 		return breaker.ThroughWatched(s.ctx, n.tree.system, n.pid, func(ctx context.Context) (T, error) {
 			s.began = time.Now()
 			defer s.over.Store(true)
@@ -50,10 +58,12 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 
 // stream is one attempt at a guarded call that beats.
 type stream struct {
-	node   *node // of the breaker
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	began  time.Time
+	node    *node // of the breaker
+	stalled int   // earlier attempts of the same call
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	goesOn  func() // lets the handler's agent judge it again
+	began   time.Time
 
 	life   detector.Stamp
 	chunks atomic.Int64
@@ -67,14 +77,17 @@ var _ worker = (*stream)(nil)
 type streamPaces struct{ first, next detector.Pace }
 
 // beat notes a piece. As elsewhere, what took less than a look is taken for half of one: that a network brings several pieces at once doesn't say how long it may take until the next.
+// The watchman's clock is too coarse for it, but knows of what the process stood still.
 func (s *stream) beat() {
 	if s.ctx.Err() != nil {
 		return // what it left running goes on
 	}
 	now := int64(time.Since(s.began))
 	before := s.last.Swap(now)
-	s.pace(s.chunks.Add(1) - 1).Observe(max(time.Duration(now-before), s.node.tree.watchman.every/2))
-	s.node.tree.watchman.sign(&s.life, s)
+	w := s.node.tree.watchman
+	interval := min(time.Duration(now-before), w.now()-s.life.Last()+2*w.every)
+	s.pace(s.chunks.Add(1) - 1).Observe(max(interval, w.every/2))
+	w.sign(&s.life, s)
 	routing.Beat(s.ctx)
 }
 
@@ -90,17 +103,27 @@ func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.E
 
 func (s *stream) cutShort() bool { return false }
 
-// strikes takes each earlier attempt of the task for one that stalled.
+// strikes takes each earlier attempt of the task that was charged for one that stalled.
 func (s *stream) strikes() (before int, last bool) {
-	if task, ok := routing.FromContext(s.ctx); ok {
-		before = task.Attempt - 1
+	before = s.stalled
+	if of, ok := routing.FromContext(s.ctx); ok {
+		if task, ok := s.node.tree.hub.Inspect(of.ID); ok {
+			before += task.Errors + task.Strikes
+		}
 	}
 	return before, false
 }
 
 func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
 
-func (s *stream) liveness() Liveness { return s.node.streamLiveness() }
+// liveness leaves the handler to its agent if it was changed so that the stream isn't ended any more.
+func (s *stream) liveness() Liveness {
+	terms := s.node.streamLiveness()
+	if terms.OnHung != HungFail {
+		s.goesOn()
+	}
+	return terms
+}
 
 // streamLiveness is that of the answers behind a breaker node.
 func (n *node) streamLiveness() Liveness {

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mistersmith/mistersmith/detector"
@@ -13,14 +12,14 @@ import (
 // its notice and hasn't since has made no progress.
 type watchman struct {
 	every time.Duration
-	clock atomic.Int64 // in nanoseconds, without what the process stood still; changes with each look, and only then
+	clock *detector.Clock // without what the process stood still; changes with each look, and only then
+	epoch time.Time       // of the real one
 
 	mu      sync.Mutex // guards what follows
 	fresh   []worker   // came to notice since the last look
 	timer   *time.Timer
 	running bool // a look is to come
 	closed  bool
-	last    time.Time // look
 
 	looking sync.Mutex // held by a look; guards what follows
 	watched map[worker]*silence
@@ -54,20 +53,24 @@ type silence struct {
 	learns bool           // the pace hears of it from the watchman; not if it waited for something meanwhile
 }
 
-const (
-	// maxPaces bounds the kinds of work that are learned of; beyond it some are learned anew.
-	maxPaces = 4096
-	// slowest is by how much a process that stands still may slow the watchman's clock at most.
-	slowest = 4
-)
+// maxPaces bounds the kinds of work that are learned of; beyond it some are learned anew.
+const maxPaces = 4096
 
 func newWatchman(every time.Duration) *watchman {
-	w := &watchman{every: every, watched: make(map[worker]*silence), paces: make(map[string]*detector.Pace)}
-	w.clock.Store(1) // a stamp begins at 0
-	return w
+	clock, err := detector.NewClock(lookClock(every))
+	if err != nil {
+		panic(err) // the options were validated
+	}
+	clock.Tick(1) // a stamp begins at 0
+	return &watchman{every: every, clock: clock, epoch: time.Now(), watched: make(map[worker]*silence), paces: make(map[string]*detector.Pace)}
 }
 
-func (w *watchman) now() time.Duration { return time.Duration(w.clock.Load()) }
+// lookClock is a clock that moves with each look. What a look is late by more than one isn't counted.
+func lookClock(every time.Duration) detector.ClockConfig {
+	return detector.ClockConfig{Tick: every, MaxStep: 2 * every}
+}
+
+func (w *watchman) now() time.Duration { return w.clock.Now() }
 
 // sign is what a worker does at each sign of life. The stamp is the worker's own.
 func (w *watchman) sign(s *detector.Stamp, of worker) {
@@ -88,7 +91,7 @@ func (w *watchman) notice(of worker) {
 		return
 	}
 	w.running = true
-	w.last = time.Now()
+	w.clock.Skip(time.Since(w.epoch))
 	if w.timer == nil {
 		w.timer = time.AfterFunc(w.every, w.look)
 	} else {
@@ -120,8 +123,7 @@ func (w *watchman) look() {
 		return
 	}
 	now := time.Now()
-	w.clock.Add(int64(max(1, min(now.Sub(w.last), 2*w.every)))) // before the rest: what gets on from here on comes to the next look's notice
-	w.last = now
+	w.clock.Tick(now.Sub(w.epoch)) // before the rest: what gets on from here on comes to the next look's notice
 	fresh := w.fresh
 	w.fresh = nil
 	w.mu.Unlock()
@@ -183,7 +185,7 @@ func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 	if terms.OnHung == HungIgnore || entry.level == hung && terms.OnHung == HungReport {
 		return
 	}
-	length := max(w.now()-entry.since, now.Sub(entry.at)/slowest)
+	length := w.now() - entry.since
 	level, phi := terms.judge(length, entry.pace, of.strikes)
 	reason := &HungError{Silence: length, Last: entry.at, Phi: phi, Max: length >= terms.Max}
 	fails := terms.OnHung == HungFail

@@ -65,39 +65,85 @@ func (f *fakeWorker) hangs(reason *HungError, fails bool) {
 	f.told, f.last = append(f.told, hung), reason
 }
 
-// A process that stands still isn't taken for a worker that does, but not for ever.
+// A process that stood still isn't taken for workers that do, however long that was and however quick they are. If it does so again and again, it is.
 func TestWatchmanDoesNotCountThatTheProcessStoodStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatchman(100 * time.Millisecond)
 		defer w.close()
 		f := &fakeWorker{}
 		f.busy.Store(true)
-		w.sign(&f.life, f)
-		time.Sleep(150 * time.Millisecond) // it has been seen
-		stall := func(d time.Duration) {   // the next look comes late
+		getsOn := func() {
+			w.sign(&f.life, f)
+			time.Sleep(150 * time.Millisecond) // it has been seen
 			synctest.Wait()
+		}
+		for range 100 {
+			getsOn()
+		}
+		stall := func(d time.Duration) { // the next look comes late
 			w.timer.Stop()
 			time.Sleep(d)
 			w.look()
 		}
+		for range 10 {
+			stall(24 * time.Hour)
+			require.Empty(t, f.told)
+			for range 6000 {
+				getsOn()
+			}
+		}
+		stall(24 * time.Hour)
 		stall(9 * time.Second)
-		require.Empty(t, f.told)
-		stall(9 * time.Second)
-		require.Empty(t, f.told, "18 s count for 4.5 at the most")
-		stall(5 * time.Second)
-		require.Equal(t, []suspicion{suspected}, f.told, "23 s count for 5.75 at least")
-		stall(20 * time.Second)
-		require.Equal(t, []suspicion{suspected, hung}, f.told)
-		require.GreaterOrEqual(t, f.last.Silence, 10*time.Second)
-		require.Less(t, f.last.Silence, 15*time.Second)
-		w.sign(&f.life, f)
-		time.Sleep(150 * time.Millisecond)
-		synctest.Wait()
-		require.Equal(t, []suspicion{suspected, hung, alive}, f.told)
+		require.Equal(t, []suspicion{hung}, f.told, "more than is left out")
+		require.GreaterOrEqual(t, f.last.Silence, 9*time.Second)
+		require.Less(t, f.last.Silence, 10*time.Second)
+		getsOn()
+		require.Equal(t, []suspicion{hung, alive}, f.told)
+
+		f.told = nil
 		f.busy.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Empty(t, w.watched)
+		f.busy.Store(true)
+		getsOn()
+		stall(24 * time.Hour)
+		require.Empty(t, f.told, "it was idle in between")
+		f.busy.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Empty(t, w.watched)
+	})
+}
+
+// Nor does a stream learn that pieces come so late.
+func TestAStreamDoesNotLearnThatTheProcessStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree, err := Start(t.Context(), Supervisor{ID: "root", Children: []Child{
+			Breaker{ID: "llm"},
+			Agent("w", echo, func(ctx context.Context, n int) (int, error) {
+				return GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+					for i := range 200 {
+						time.Sleep(20 * time.Millisecond)
+						if i == 100 {
+							tree := ctx.Value(nodeKey{}).(*node).tree
+							tree.watchman.timer.Stop()
+							time.Sleep(time.Minute)
+							tree.watchman.timer.Reset(1)
+						}
+						beat()
+					}
+					return n, nil
+				})
+			}),
+		}})
+		require.NoError(t, err)
+		_, err = echo.Do(t.Context(), tree, 1)
+		require.NoError(t, err)
+		known := &tree.lookup("root/llm").guard.streams.next
+		require.EqualValues(t, 199, known.Samples())
+		require.Less(t, known.Patience(), time.Second)
+		require.NoError(t, tree.Stop(t.Context()))
 	})
 }
 
@@ -125,8 +171,10 @@ func TestWatchmanDoesNotBlameTheNextTask(t *testing.T) {
 				ends <- struct{}{}
 				synctest.Wait()
 			}
-			time.Sleep(4 * time.Minute)
-			w.clock.Add(int64(time.Minute)) // the look has begun
+			for range 600 { // the look has begun
+				time.Sleep(w.every)
+				w.clock.Tick(time.Since(w.epoch))
+			}
 			next()
 			w.judge(of, entry, time.Now())
 			require.Equal(t, alive, entry.level)
@@ -361,7 +409,7 @@ func TestWatchmanGuessesLessEachTime(t *testing.T) {
 
 // Closing waits for a look that has begun; a later one does nothing.
 func TestWatchmanCloseEndsTheLooks(t *testing.T) {
-	w := newWatchman(time.Hour)
+	w := newWatchman(10 * time.Second)
 	of := &slowWorker{asked: make(chan struct{}), answer: make(chan struct{})}
 	of.busy.Store(true)
 	w.sign(&of.life, of)
@@ -418,7 +466,7 @@ func (n namedWorker) kindOfWork() (string, *detector.Pace) { return n.name, nil 
 
 // BenchmarkSign is what each message and task pays for being watched, while the look that it comes before is the same.
 func BenchmarkSign(b *testing.B) {
-	w := newWatchman(time.Hour)
+	w := newWatchman(10 * time.Second)
 	defer w.close()
 	f := &fakeWorker{}
 	b.ReportAllocs()

@@ -110,6 +110,15 @@ func (c *Clock) Tick(real time.Duration) {
 	c.now.Store(int64(c.state.now))
 }
 
+// Skip leaves out the time up to a reading of the real one: nobody wanted to know it. It's for those who drive the clock by hand, and do so only while
+// they watch something.
+func (c *Clock) Skip(real time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.real = max(c.state.real, real)
+	c.state.lag = 0
+}
+
 // Start runs the clock until Stop. Starting a clock that runs does nothing. Time that has passed while it was stopped is left out.
 func (c *Clock) Start() {
 	c.mu.Lock()
@@ -177,7 +186,7 @@ func (c *Clock) run(origin time.Time, wake, stop <-chan struct{}, done chan<- st
 			return
 		case <-wake:
 		}
-		origin = c.skip()
+		c.Skip(time.Since(origin))
 		ticker.Reset(c.cfg.Tick)
 	}
 }
@@ -188,14 +197,6 @@ func (c *Clock) park() bool {
 	defer c.mu.Unlock()
 	c.parked = c.cfg.OnDemand && c.holders == 0
 	return c.parked
-}
-
-// skip leaves out the time since the last tick: nobody wanted to know it. It returns the origin from now on.
-func (c *Clock) skip() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state.lag = 0
-	return time.Now().Add(-c.state.real)
 }
 
 // clockState is a clock at a tick.

@@ -128,6 +128,20 @@ func TestTheClockKeepsItsPromises(t *testing.T) {
 	})
 }
 
+func TestAClockDrivenByHandLeavesOutWhatNobodyWantedToKnow(t *testing.T) {
+	c := newClock(t, detector.ClockConfig{Tick: time.Second, MaxStep: 2 * time.Second})
+	c.Tick(time.Second)
+	c.Tick(time.Minute)
+	require.Equal(t, 3*time.Second, c.Now())
+	require.Equal(t, 57*time.Second, c.Lag())
+	c.Skip(time.Hour)
+	require.Equal(t, 3*time.Second, c.Now())
+	require.Zero(t, c.Lag())
+	c.Skip(time.Minute) // is over
+	c.Tick(time.Hour + time.Second)
+	require.Equal(t, 4*time.Second, c.Now())
+}
+
 func TestAClockOnDemandSleepsWhileNobodyHoldsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock(t, detector.ClockConfig{OnDemand: true})

@@ -60,7 +60,7 @@ type Registry struct {
 	seed   maphash.Seed
 	class  *Class // the default
 	things atomic.Int64
-	first  chan struct{} // has room for one: somebody began to watch something while there was nothing
+	wake   chan struct{} // has room for one: somebody has begun to watch something
 	next   atomic.Uint32 // shard of the next unlisted thing
 	shards [shardCount]shard
 
@@ -80,7 +80,7 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	if cfg.MaxThings == 0 {
 		cfg.MaxThings = DefaultMaxThings
 	}
-	r := &Registry{cfg: cfg, seed: maphash.MakeSeed(), first: make(chan struct{}, 1)}
+	r := &Registry{cfg: cfg, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1)}
 	for i := range r.shards {
 		r.shards[i].init(r)
 	}
@@ -132,8 +132,7 @@ func (r *Registry) Watch(now time.Duration, t Thing) (Watch, error) {
 	} else if t.Class.registry != r {
 		return Watch{}, fmt.Errorf("%w: %q", ErrForeign, t.Name)
 	}
-	n := r.things.Add(1)
-	if n > int64(r.cfg.MaxThings) {
+	if n := r.things.Add(1); n > int64(r.cfg.MaxThings) {
 		r.things.Add(-1)
 		return Watch{}, fmt.Errorf("%w: %q would be thing %d", ErrFull, t.Name, r.cfg.MaxThings+1)
 	}
@@ -142,11 +141,9 @@ func (r *Registry) Watch(now time.Duration, t Thing) (Watch, error) {
 		r.things.Add(-1)
 		return Watch{}, err
 	}
-	if n == 1 {
-		select {
-		case r.first <- struct{}{}:
-		default:
-		}
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 	return w, nil
 }

@@ -79,7 +79,7 @@ func (s *Sweeper) run(stop <-chan struct{}, done chan<- struct{}) {
 		case <-stop:
 			s.clock.Hold() // for run to release
 			return
-		case <-s.registry.first:
+		case <-s.registry.wake:
 		}
 		s.clock.Hold()
 		ticker.Reset(s.every)

@@ -195,27 +195,35 @@ func TestLivenessLeavesWhatIsToldToStopToItsShutdownTime(t *testing.T) {
 	})
 }
 
-// A stream that isn't ended when it stalls leaves the judgement to its handler's agent.
+// A stream that isn't ended when it stalls leaves the judgement to its handler's agent, also if that is said only while it goes on.
 func TestLivenessOfAStreamThatIsOnlyReported(t *testing.T) {
-	for _, on := range []actors.OnHung{actors.HungReport, actors.HungIgnore} {
+	for _, says := range [][2]actors.OnHung{
+		{actors.HungReport, actors.HungReport}, {actors.HungIgnore, actors.HungIgnore},
+		{actors.HungFail, actors.HungReport}, {actors.HungFail, actors.HungIgnore},
+	} {
 		inVirtualTime(t, func(t *testing.T) {
-			tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
-				actors.Breaker{ID: "llm", Stream: actors.Liveness{OnHung: on}},
-				actors.Agent("w", job, func(ctx context.Context, n int) (int, error) {
-					return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
-						for range 20 {
-							time.Sleep(4 * time.Second)
-							beat()
-						}
-						if info, _ := routing.FromContext(ctx); info.Attempt == 1 {
-							<-ctx.Done()
-						}
-						return n, ctx.Err()
-					})
-				}).With(actors.Lifecycle{Liveness: &actors.Liveness{Max: 10 * time.Second}}),
-			}})
+			spec := func(on actors.OnHung) actors.Supervisor {
+				return actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+					actors.Breaker{ID: "llm", Stream: actors.Liveness{OnHung: on}},
+					actors.Agent("w", job, func(ctx context.Context, n int) (int, error) {
+						return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+							for range 20 {
+								time.Sleep(4 * time.Second)
+								beat()
+							}
+							if info, _ := routing.FromContext(ctx); info.Attempt == 1 {
+								<-ctx.Done()
+							}
+							return n, ctx.Err()
+						})
+					}).With(actors.Lifecycle{Liveness: &actors.Liveness{Max: 10 * time.Second}}),
+				}}
+			}
+			tree := start(t, spec(says[0]))
 			h, err := job.Submit(t.Context(), tree, 1)
 			require.NoError(t, err)
+			time.Sleep(time.Minute)
+			require.NoError(t, tree.Reconfigure(t.Context(), "root", spec(says[1])))
 			_, err = h.Await(within(t, time.Hour))
 			require.NoError(t, err)
 			info, _ := tree.Hub().Inspect(h.ID())

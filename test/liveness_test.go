@@ -598,6 +598,7 @@ func TestLivenessIsChangedWhileTheTreeRuns(t *testing.T) {
 		time.Sleep(time.Second)
 		requireRunning(t, tree, "root/a", 2)
 		g.open()
+		synctest.Wait() // it returns
 		stop(t, tree)
 	})
 }

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/routing"
 )
 
 // The pieces of an answer come in bursts: a network brings several at once. That says nothing about how long a silence may be.
@@ -53,29 +55,31 @@ func TestAStalledStreamIsFoundHoweverItsPiecesCameBunched(t *testing.T) {
 	}
 }
 
+// answerWithPause beats 200 times, evenly but for a pause in the middle.
+func answerWithPause(ctx context.Context, beat func(), pause time.Duration) (int, error) {
+	for i := range 200 {
+		gap := 20 * time.Millisecond
+		if i == 100 {
+			gap = max(gap, pause)
+		}
+		select {
+		case <-time.After(gap):
+			beat()
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+	return 1, nil
+}
+
 // Of an answer that pauses longer than any before it, nobody knows whether it hangs. Each attempt of its task waits four times as long, and what that finds out holds for all.
 func TestAStreamHasMoreTimeEachTime(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
-		answer := func(ctx context.Context, beat func(), pause time.Duration) (int, error) {
-			for i := range 200 {
-				gap := 20 * time.Millisecond
-				if i == 100 {
-					gap = pause
-				}
-				select {
-				case <-time.After(gap):
-					beat()
-				case <-ctx.Done():
-					return 0, context.Cause(ctx)
-				}
-			}
-			return 1, nil
-		}
 		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
 			actors.Breaker{ID: "llm"},
 			actors.Agent("asker", longType, func(ctx context.Context, seconds int) (int, error) {
 				return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
-					return answer(ctx, beat, time.Duration(seconds)*time.Second)
+					return answerWithPause(ctx, beat, time.Duration(seconds)*time.Second)
 				})
 			}),
 		}})
@@ -96,5 +100,63 @@ func TestAStreamHasMoreTimeEachTime(t *testing.T) {
 		require.Equal(t, 3, attempts(15))
 		require.Equal(t, 1, attempts(15))
 		stop(t, tree)
+	})
+}
+
+// As long as an External tries again by itself, each of its attempts is a further chance.
+func TestAStreamHasMoreTimeEachTimeItsExternalTries(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		calls := 0
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+			actors.External{ID: "llm", Config: breaker.ExternalConfig{Retry: breaker.Retry{Attempts: 3}}},
+			actors.Agent("asker", longType, func(ctx context.Context, seconds int) (int, error) {
+				return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+					calls++
+					return answerWithPause(ctx, beat, time.Duration(seconds)*time.Second)
+				})
+			}),
+		}})
+		attempts := func(seconds int) int {
+			calls = 0
+			_, err := longType.Do(within(t, time.Hour), tree, seconds, routing.MaxAttempts(1))
+			require.NoError(t, err)
+			return calls
+		}
+		require.Equal(t, 1, attempts(0))
+		require.Equal(t, 3, attempts(15))
+		require.Equal(t, 1, attempts(15))
+		stop(t, tree)
+	})
+}
+
+// An attempt that wasn't charged, because the service said when to come back, says nothing about how long its answers pause.
+func TestAStreamThatStallsIsFoundHoweverOftenItWasPutOff(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		events := silences()
+		stalls := false
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+			actors.Breaker{ID: "llm"},
+			actors.Agent("asker", longType, func(ctx context.Context, putOff int) (int, error) {
+				if info, _ := routing.FromContext(ctx); info.Attempt <= putOff {
+					return 0, notNow{after: time.Second}
+				}
+				pause := time.Duration(0)
+				if stalls {
+					stalls, pause = false, time.Hour
+				}
+				return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+					return answerWithPause(ctx, beat, pause)
+				})
+			}),
+		}}, actors.WithSubscription(events))
+		_, err := longType.Do(within(t, time.Hour), tree, 0)
+		require.NoError(t, err)
+		stalls = true
+		_, err = longType.Do(within(t, time.Hour), tree, 6)
+		require.NoError(t, err)
+		stop(t, tree)
+		hung := slices.DeleteFunc(drain(events), func(e actors.Event) bool { return e.Kind != actors.Hung })
+		require.Len(t, hung, 1)
+		require.Less(t, hung[0].Delay, 5*time.Second)
 	})
 }
