@@ -160,3 +160,31 @@ func TestARequeuedPartRunsOnItsOwnSpoke(t *testing.T) {
 		})
 	})
 }
+
+// It isn't tied to its parent any more, but that may have found it, and await it.
+func TestARequeuedSubtaskCannotAwaitWhatIsAboveIt(t *testing.T) {
+	inWorld(t, routing.Options{QuarantineAfter: 1}, func(w *world) {
+		s := w.join("a", 1, 2)
+		top := w.submit(0, routing.ID("top"))
+		parent := s.only()
+		sub, err := double.Submit(parent.Context(context.Background()), w.hub, 1)
+		require.NoError(t, err)
+		synctest.Wait()
+		for _, l := range s.leases() {
+			if l != parent {
+				s.settle(l, routing.Hung(errBroken))
+			}
+		}
+		s.Resume()
+		require.NoError(t, w.hub.Requeue(sub.ID()))
+		synctest.Wait()
+		for _, l := range s.leases() {
+			if l != parent {
+				ctx, stop := context.WithTimeout(l.Context(context.Background()), time.Hour)
+				_, err := top.Await(ctx)
+				stop()
+				require.ErrorIs(t, err, routing.ErrCircular)
+			}
+		}
+	})
+}

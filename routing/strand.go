@@ -57,6 +57,9 @@ func (h *Hub) below(t *task, st *strand) bool {
 
 // above returns the present life of the task that submitted this one, if the hub remembers it.
 func (h *Hub) above(t *task) *task {
+	if parent := t.parent(); parent != nil {
+		return parent
+	}
 	id := t.parentID()
 	if id == "" {
 		return nil
