@@ -349,9 +349,19 @@ func (h *Hub) failStore(cause error) {
 func (h *Hub) undo(t *task) {
 	s := t.saved
 	s.batch = nil
-	if s.forgotten || h.index.find(t.id) != t {
+	found := h.index.find(t.id)
+	switch {
+	case found != t && !s.forgotten: // it is in quarantine, and has another life
 		h.leaveInDoubt(t, h.journal.failed)
 		return
+	case s.forgotten && s.state.Settled():
+		return
+	case s.forgotten: // and so is its end
+		s.forgotten, s.gone = false, false
+		if found == nil {
+			h.index.put(t)
+			found = t
+		}
 	}
 	if t.state.Settled() && !s.state.Settled() {
 		if t.place == aside {
