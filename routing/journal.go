@@ -317,7 +317,7 @@ func (h *Hub) failStore(cause error) {
 	if !h.shut {
 		h.closed = j.failed
 	}
-	h.turnAway(j.failed)
+	h.turnAway(j.failed, anyone)
 	lost := []*batch{j.open}
 	if j.busy != nil {
 		lost = append(lost, j.busy)
@@ -370,12 +370,14 @@ func (h *Hub) undo(t *task) {
 		t.place = nowhere
 		h.move(t, StateWaiting)
 	}
+	h.keep(t, h.journal.failed, h.clock.now())
 	if !s.known {
-		h.keep(t, h.journal.failed, h.clock.now())
 		h.books.Waiting--
 		h.books.Accepted--
 		h.books.Refused++
-		h.index.remove(t.remembered())
+		if found == t {
+			h.index.remove(t.remembered())
+		}
 	}
 }
 
