@@ -62,12 +62,17 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 	if t.saved != nil {
 		h.seq++
 		again.saved = t.saved.again(h.seq)
+		t.saved.in = nil
 	}
 	if pin != nil {
 		again.more().pin = pin
 		again.notePinned()
 	}
 	t.value = nil
+	if parent := h.above(again); parent != nil && !parent.state.Settled() {
+		again.kin().parent = parent
+		again.joinFamily()
+	}
 	h.index.put(again)
 	h.move(again, StateWaiting)
 	again.lane.gate.used++

@@ -44,8 +44,8 @@ func (h *Hub) thread(t *task) {
 	st.own(h.place(l, st))
 }
 
-// below reports whether a task above this one is in the strand. It goes by ids and past settled tasks: one that was requeued isn't tied to its family any
-// more, but finds what it had submitted; and what a task leaves behind when it is done, those above it may await.
+// below reports whether a task above this one is in the strand. It goes by ids and past settled tasks: the new life of one that was requeued isn't
+// tied to what the old one had submitted, but finds that; and what a task leaves behind when it is done, those above it may await.
 func (h *Hub) below(t *task, st *strand) bool {
 	for a := h.above(t); a != nil; a = h.above(a) {
 		if a.strand == st {
