@@ -31,7 +31,7 @@ const (
 type story struct {
 	key             string
 	turn            int  // among those of its key
-	loose           bool // a task above it has its key
+	loose           bool // others of its key may wait for it
 	state           routing.State
 	attempts        int
 	errors, strikes int
@@ -396,7 +396,7 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 		}
 	}
 	require.NotContains(t, m.stories, handle.ID())
-	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, loose: m.heldAbove(parent, kind, key), inputs: inputs, parent: parent, handle: handle}
+	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, loose: m.mayWait(parent, kind, key), inputs: inputs, parent: parent, handle: handle}
 	m.order = append(m.order, handle.ID())
 }
 
@@ -624,7 +624,7 @@ func (m *model) requeue(t *rapid.T) {
 		require.True(t, errors.As(err, &full) || s.pinned() && errors.Is(err, routing.ErrSpokeGone), "%v", err)
 		return
 	}
-	s.loose = s.loose || m.heldAbove(s.parent, s.kind, s.key)
+	s.loose = s.loose || m.mayWait(s.parent, s.kind, s.key)
 	s.handle = m.find(t, id)
 }
 

@@ -23,8 +23,8 @@ func (h *Hub) thread(t *task) {
 	}
 	l := t.lane
 	st := l.strands[t.key]
-	if st != nil && h.below(t, st) {
-		t.loose = true // what it would wait for waits for it
+	if st != nil && h.waitsFor(st, t) {
+		t.loose = true // or nobody would get on
 		return
 	}
 	l.threaded++
@@ -42,6 +42,35 @@ func (h *Hub) thread(t *task) {
 	}
 	l.strands[t.key] = st
 	st.own(h.place(l, st))
+}
+
+// waitsFor reports whether what is before a task in a strand waits for that task: because a task above it is there, or because the strand's first has subtasks that are
+// behind others in their strands, which wait for it, and so on. Every circle of tasks that await their subtasks is closed by a subtask that is accepted, and so found here.
+func (h *Hub) waitsFor(st *strand, t *task) bool {
+	if t.parentID() == "" {
+		return false
+	}
+	strands, seen := []*strand{st}, map[*strand]bool{st: true}
+	for i := 0; i < len(strands); i++ {
+		if h.below(t, strands[i]) {
+			return true
+		}
+		family := []*task{strands[i].head}
+		for len(family) > 0 {
+			member := family[len(family)-1]
+			family = family[:len(family)-1]
+			if other := member.strand; other != nil && other.head != member && !seen[other] {
+				seen[other] = true
+				strands = append(strands, other)
+			}
+			if k := member.kinship(); k != nil {
+				for sub := k.subtasks.head; sub != nil; sub = sub.siblings.next {
+					family = append(family, sub.task)
+				}
+			}
+		}
+	}
+	return false
 }
 
 // below reports whether a task above this one is in the strand. It goes by ids and past settled tasks: the new life of one that was requeued isn't
