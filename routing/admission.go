@@ -120,8 +120,8 @@ func (h *Hub) known(id, typeName string) (*task, error) {
 
 // prepare completes the record of a new task, or refuses it for good.
 func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error {
-	if h.closed != nil {
-		return h.closed
+	if err := h.closedTo(s.parent); err != nil {
+		return err
 	}
 	lane := h.lanes[typeName]
 	if lane == nil || lane.unknown {
@@ -363,19 +363,27 @@ func (h *Hub) letIn(w *waiter, now int64) {
 	h.answer(w, w.task, nil)
 }
 
-// turnAway refuses all who stand in line.
-func (h *Hub) turnAway(reason error) {
-	for _, l := range h.lanes {
-		for w := l.gate.line.head; w != nil; w = l.gate.line.head {
-			h.leaveLine(w)
-			h.answer(w, nil, reason)
+// turnAway refuses those who stand in line and aren't wanted.
+func (h *Hub) turnAway(reason error, unwanted func(*waiter) bool) {
+	var refused []*waiter
+	note := func(g *gate) {
+		for w := g.line.head; w != nil; w = w.next {
+			if unwanted(w) {
+				refused = append(refused, w)
+			}
 		}
 	}
-	for w := h.gate.line.head; w != nil; w = h.gate.line.head {
+	for _, l := range h.lanes {
+		note(&l.gate)
+	}
+	note(&h.gate)
+	for _, w := range refused {
 		h.leaveLine(w)
 		h.answer(w, nil, reason)
 	}
 }
+
+func anyone(*waiter) bool { return true }
 
 // pace is the mean time between settlements, the latest 16 or so weighing most.
 type pace struct {

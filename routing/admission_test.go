@@ -299,3 +299,78 @@ func TestCloseSettlesEverythingAndRefusesTheRest(t *testing.T) {
 		assert.Len(t, w.kinds(routing.EventClosed), 1)
 	})
 }
+
+func TestADeadlineFromBeforeTheHubIsPast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		epoch := time.Now()
+		w := newWorld(t, quietSystem(), routing.Options{})
+		defer w.end()
+		for _, d := range []time.Duration{-2, -1, 0} {
+			_, err := double.Submit(context.Background(), w.hub, 1, routing.Deadline(epoch.Add(d)))
+			assert.ErrorIs(t, err, routing.ErrExpired, d)
+		}
+	})
+}
+
+func TestADrainingHubAcceptsTheSubtasksOfWhatItHas(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		s := w.join("a", 1, 2)
+		top := w.submit(0, routing.ID("top"))
+		parent := s.only()
+		drained := make(chan error, 1)
+		go func() { drained <- w.hub.Drain(context.Background()) }()
+		synctest.Wait()
+		_, err := double.Submit(context.Background(), w.hub, 1)
+		require.ErrorIs(t, err, routing.ErrClosed)
+		sub, err := double.Submit(parent.Context(context.Background()), w.hub, 1)
+		require.NoError(t, err)
+		synctest.Wait()
+		for _, l := range s.leases() {
+			if l != parent {
+				s.settle(l, routing.Done(2))
+			}
+		}
+		_, err = await(t, sub)
+		require.NoError(t, err)
+		s.settle(parent, routing.Done(1))
+		_, err = await(t, top)
+		require.NoError(t, err)
+		require.NoError(t, <-drained)
+	})
+}
+
+// A handler that waits in line for a place for its subtask keeps its turn; others are turned away.
+func TestADrainingHubTurnsAwayWhoIsNotNeeded(t *testing.T) {
+	inWorld(t, routing.Options{Capacity: 3}, func(w *world) {
+		s := w.join("a", 1, 2)
+		w.submit(0, routing.ID("top"))
+		parent := s.only()
+		ctx := parent.Context(context.Background())
+		w.submit(0, routing.ID("other"))
+		_, err := double.Submit(ctx, w.hub, 1, routing.ID("first"))
+		require.NoError(t, err)
+		others := w.blocked(context.Background(), 4)
+		own := make(chan error, 1)
+		go func() {
+			_, err := double.Submit(ctx, w.hub, 2, routing.ID("second"), routing.Wait())
+			own <- err
+		}()
+		synctest.Wait()
+		drained := make(chan error, 1)
+		go func() { drained <- w.hub.Drain(context.Background()) }()
+		synctest.Wait()
+		_, err, answered := others()
+		require.True(t, answered)
+		require.ErrorIs(t, err, routing.ErrClosed)
+		require.Empty(t, own)
+		for len(drained) == 0 && w.hub.Counts().Unsettled() > 0 {
+			held := s.leases()
+			require.NotEmpty(t, held)
+			last := held[len(held)-1]
+			s.settle(last, routing.Done(1))
+		}
+		require.NoError(t, <-own)
+		require.NoError(t, <-drained)
+		require.Equal(t, routing.StateDone, w.inspect("second").State)
+	})
+}

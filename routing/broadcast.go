@@ -34,7 +34,7 @@ func (t Type[In, Out]) Broadcast(ctx context.Context, to Submitter, in In, opts 
 	if hub == nil {
 		return nil, fmt.Errorf("broadcast task of type %q: the submitter has no hub: %w", t.name, ErrClosed)
 	}
-	spokes, err := hub.spokesFor(t.name)
+	spokes, err := hub.spokesFor(t.name, leaseOf(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("broadcast task of type %q: %w", t.name, err)
 	}
@@ -65,14 +65,14 @@ func (t Type[In, Out]) Broadcast(ctx context.Context, to Submitter, in In, opts 
 	return replies, nil
 }
 
-// spokesFor lists the spokes that are joined for a type, by path.
-func (h *Hub) spokesFor(typeName string) ([]SpokeID, error) {
+// spokesFor lists the spokes that are joined for a type, by path, for a handler or, without a lease, for others.
+func (h *Hub) spokesFor(typeName string, submitter *Lease) ([]SpokeID, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l := h.lanes[typeName]
-	switch {
-	case h.closed != nil:
-		return nil, h.closed
+	switch err := h.closedTo(submitter); {
+	case err != nil:
+		return nil, err
 	case l == nil || l.unknown:
 		return nil, &UnknownTypeError{Type: typeName}
 	}

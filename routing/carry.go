@@ -30,7 +30,7 @@ func (h *Hub) submitCarrying(ctx context.Context, typeName string, in any, opts 
 	if done != nil {
 		id := ""
 		if t != nil {
-			id = t.id
+			id = h.index.id(t)
 		}
 		done(id, fresh, err)
 	}

@@ -92,3 +92,12 @@ func TestCarryingLeavesTheCallersOptionsAlone(t *testing.T) {
 		require.Nil(t, opts[:2][1])
 	})
 }
+
+func TestASubmitTellsCarryTheIDThatWasMadeUp(t *testing.T) {
+	var calls []done
+	inWorld(t, routing.Options{Carry: carrying(&calls)}, func(w *world) {
+		calls = nil
+		h := w.submit(1)
+		require.Equal(t, []done{{nil, h.ID(), true, nil}}, calls)
+	})
+}

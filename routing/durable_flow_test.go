@@ -431,3 +431,27 @@ func TestASuspectDoesNotWaitForItsSubtask(t *testing.T) {
 		},
 	)
 }
+
+func TestAStoreThatIsReadTellsWhatItsHubDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		w := newWorld(t, quietSystem(), routing.Options{Store: store, Results: 2})
+		s := w.join("a", 1, 1)
+		w.submit(1, routing.ID("in"), routing.MaxAttempts(7))
+		w.submit(2, routing.ID("in2"))
+		w.submit(3, routing.ID("out"), routing.After(routing.TaskID("in"), routing.TaskID("in2")))
+		s.settleOnly(routing.Done(1))
+		require.NoError(t, w.hub.Flush())
+		c, err := routing.ReadStore(holding(store.contents()))
+		require.NoError(t, err)
+		for _, read := range c.Tasks {
+			told := w.inspect(read.ID)
+			assert.Equal(t, told.MaxAttempts, read.MaxAttempts, read.ID)
+			assert.Equal(t, told.Pending, read.Pending, read.ID)
+			assert.Equal(t, told.Inputs, read.Inputs, read.ID)
+			assert.Equal(t, told.Strikes, read.Strikes, read.ID)
+			assert.Equal(t, told.State, read.State, read.ID)
+		}
+		w.end()
+	})
+}

@@ -867,3 +867,51 @@ func TestWhatIsKeptIsNotSettledAfterTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// With a small window a task may be forgotten before it is recorded that it is settled.
+func TestAStoreThatFailsUndoesWhatWasForgottenToo(t *testing.T) {
+	for _, results := range []int{-1, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &memory{}
+			w := newWorldOf(t, quietSystem(), routing.Options{Store: store, Results: results})
+			w.declare()
+			s := w.join("a", 1, 3)
+			one, two := w.submit(1, routing.ID("one")), w.submit(2, routing.ID("two"))
+			leases := s.leases()
+			store.mu.Lock()
+			store.failAt = len(store.commits) + 1
+			store.stuck = make(chan struct{})
+			store.mu.Unlock()
+			for _, l := range leases {
+				_, accepted := l.Settle(routing.Done(1))
+				require.True(t, accepted)
+			}
+			refused := make(chan error, 1)
+			go func() {
+				_, err := double.Submit(context.Background(), w.hub, 3, routing.ID("three"))
+				refused <- err
+			}()
+			synctest.Wait()
+			close(store.stuck)
+			w.pass(time.Minute)
+			require.Error(t, <-refused)
+			require.Error(t, w.hub.StoreErr())
+			assert.Equal(t, routing.StateWaiting, one.Status())
+			assert.Equal(t, routing.StateWaiting, two.Status())
+			_, err := await(t, one)
+			assert.ErrorIs(t, err, routing.ErrKept)
+			c := w.hub.Counts()
+			assert.Equal(t, uint64(2), c.Accepted)
+			assert.Equal(t, uint64(2), c.Waiting)
+			assert.Zero(t, c.Done)
+			assert.True(t, c.Balanced())
+			for _, id := range []string{"one", "two"} {
+				seen, known := w.hub.Inspect(id)
+				assert.True(t, known, id)
+				assert.Equal(t, routing.StateWaiting, seen.State)
+			}
+			w.hub.Close(nil)
+			w.stopDriver()
+		})
+	}
+}

@@ -111,11 +111,14 @@ func (h *Hub) Cancel(id string, cause error) bool {
 	return t != nil && h.cancelTask(t, cause)
 }
 
-// Drain refuses new tasks from now on (blocked submitters too), and waits until all accepted ones are settled. When ctx ends first it
-// says how many are not, and the hub stays as it is: refusing, and working.
+// Drain refuses new tasks from now on (blocked submitters too), and waits until all accepted ones are settled. What those submit as subtasks is still
+// accepted: they couldn't finish without. When ctx ends first it says how many are not settled, and the hub stays as it is: refusing, and working.
 func (h *Hub) Drain(ctx context.Context) error {
 	h.mu.Lock()
-	h.refuseNew(fmt.Errorf("%w: it is draining", ErrClosed))
+	if h.closed == nil {
+		h.closed = fmt.Errorf("%w: it is draining", ErrClosed)
+		h.turnAway(h.closed, func(w *waiter) bool { return w.task.parent() == nil })
+	}
 	if h.draining == nil {
 		h.draining = make(chan struct{})
 		h.finishDrain()
@@ -150,8 +153,8 @@ func (h *Hub) shutDown(cause error) {
 	if cause != nil {
 		reason = &causedError{ErrClosed, cause}
 	}
-	h.closed = nil
-	h.refuseNew(reason)
+	h.closed = reason
+	h.turnAway(reason, anyone)
 	now := h.clock.now()
 	for _, t := range slices.Backward(h.unsettled()) { // those first that need others, or are subtasks of others
 		switch {
@@ -219,12 +222,12 @@ func (h *Hub) release(events int) {
 	}
 }
 
-// refuseNew makes the hub refuse new tasks, and turns blocked submitters away.
-func (h *Hub) refuseNew(reason error) {
-	if h.closed == nil {
-		h.closed = reason
+// closedTo says why the hub accepts nothing from a lease's handler, or from others if that is nil. It is nil if it does.
+func (h *Hub) closedTo(submitter *Lease) error {
+	if submitter != nil && submitter.hub == h && !h.shut && (h.journal == nil || h.journal.failed == nil) {
+		return nil // it may be draining
 	}
-	h.turnAway(reason)
+	return h.closed
 }
 
 func (h *Hub) finishDrain() {

@@ -317,7 +317,7 @@ func (h *Hub) failStore(cause error) {
 	if !h.shut {
 		h.closed = j.failed
 	}
-	h.turnAway(j.failed)
+	h.turnAway(j.failed, anyone)
 	lost := []*batch{j.open}
 	if j.busy != nil {
 		lost = append(lost, j.busy)
@@ -349,9 +349,19 @@ func (h *Hub) failStore(cause error) {
 func (h *Hub) undo(t *task) {
 	s := t.saved
 	s.batch = nil
-	if s.forgotten || h.index.find(t.id) != t {
+	found := h.index.find(t.id)
+	switch {
+	case found != t && !s.forgotten: // it is in quarantine, and has another life
 		h.leaveInDoubt(t, h.journal.failed)
 		return
+	case s.forgotten && s.state.Settled():
+		return
+	case s.forgotten: // and so is its end
+		s.forgotten, s.gone = false, false
+		if found == nil {
+			h.index.put(t)
+			found = t
+		}
 	}
 	if t.state.Settled() && !s.state.Settled() {
 		if t.place == aside {
@@ -360,12 +370,14 @@ func (h *Hub) undo(t *task) {
 		t.place = nowhere
 		h.move(t, StateWaiting)
 	}
+	h.keep(t, h.journal.failed, h.clock.now())
 	if !s.known {
-		h.keep(t, h.journal.failed, h.clock.now())
 		h.books.Waiting--
 		h.books.Accepted--
 		h.books.Refused++
-		h.index.remove(t.remembered())
+		if found == t {
+			h.index.remove(t.remembered())
+		}
 	}
 }
 

@@ -165,9 +165,17 @@ type clock struct {
 	epoch time.Time
 }
 
-func (c clock) now() int64             { return int64(time.Since(c.epoch)) + 1 }
-func (c clock) at(ns int64) time.Time  { return c.epoch.Add(time.Duration(ns - 1)) }
-func (c clock) from(t time.Time) int64 { return int64(min(t.Sub(c.epoch), forever)) + 1 }
+func (c clock) now() int64            { return int64(time.Since(c.epoch)) + 1 }
+func (c clock) at(ns int64) time.Time { return c.epoch.Add(time.Duration(ns - 1)) }
+
+// from never returns 0, which is none.
+func (c clock) from(t time.Time) int64 {
+	ns := int64(min(t.Sub(c.epoch), forever))
+	if ns >= 0 {
+		ns++
+	}
+	return ns
+}
 
 // forever bounds all times and delays, so that sums of a few don't overflow.
 const forever = time.Duration(math.MaxInt64 / 4)

@@ -103,6 +103,45 @@ func (m *model) heldAbove(parent, kind, key string) bool {
 	return false
 }
 
+// mayWait says whether a subtask that would be behind others of its key may be what those wait for: one of them is above it, or has subtasks that wait for one that is.
+func (m *model) mayWait(parent, kind, key string) bool {
+	seen := map[[2]string]bool{}
+	var waits func(strand [2]string) bool
+	waits = func(strand [2]string) bool {
+		if seen[strand] {
+			return false
+		}
+		seen[strand] = true
+		if m.heldAbove(parent, strand[0], strand[1]) {
+			return true
+		}
+		inOrder := func(s *story) bool { return m.kept(s) && s.lives > 0 && !s.state.Settled() }
+		for id, head := range m.stories {
+			if !inOrder(head) || head.strand() != strand || !m.first(head) {
+				continue
+			}
+			for _, sub := range m.stories {
+				if inOrder(sub) && !m.first(sub) && m.tiedBelow(sub, id) && waits(sub.strand()) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return key != "" && parent != "" && waits([2]string{kind, key})
+}
+
+// tiedBelow says whether a task ends with another one.
+func (m *model) tiedBelow(s *story, id string) bool {
+	for s.tied {
+		if s.parent == id {
+			return true
+		}
+		s = m.stories[s.parent]
+	}
+	return false
+}
+
 // first says whether all tasks of its key that came before it are settled.
 func (m *model) first(s *story) bool {
 	for _, other := range m.stories {

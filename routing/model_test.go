@@ -31,7 +31,7 @@ const (
 type story struct {
 	key             string
 	turn            int  // among those of its key
-	loose           bool // a task above it has its key
+	loose           bool // others of its key may wait for it
 	state           routing.State
 	attempts        int
 	errors, strikes int
@@ -45,6 +45,7 @@ type story struct {
 	kind            string
 	inputs          []string
 	parent          string
+	tied            bool            // it ends with its parent
 	pin             routing.SpokeID // of a part of a broadcast: where it must run
 	handle          *routing.Handle[int]
 }
@@ -257,11 +258,11 @@ func (m *model) endAwait(a *awaiting) {
 	}
 }
 
-// isAbove says whether a task is the other, or one whose subtask that is. Who has settled once has no parent and no subtasks any more.
+// isAbove says whether a task is the other, or one whose subtask that is, as far as the hub remembers those in between.
 func (m *model) isAbove(id, other string) bool {
 	for id != other {
 		s := m.stories[other]
-		if s.lives > 1 || s.parent == "" || m.stories[s.parent].lives > 1 || m.stories[s.parent].state.Settled() {
+		if _, remembered := m.w.hub.Inspect(s.parent); !remembered {
 			return false
 		}
 		other = s.parent
@@ -395,7 +396,7 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 		}
 	}
 	require.NotContains(t, m.stories, handle.ID())
-	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, loose: m.heldAbove(parent, kind, key), inputs: inputs, parent: parent, handle: handle}
+	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, loose: m.mayWait(parent, kind, key), inputs: inputs, parent: parent, handle: handle}
 	m.order = append(m.order, handle.ID())
 }
 
@@ -623,7 +624,7 @@ func (m *model) requeue(t *rapid.T) {
 		require.True(t, errors.As(err, &full) || s.pinned() && errors.Is(err, routing.ErrSpokeGone), "%v", err)
 		return
 	}
-	s.loose = s.loose || m.heldAbove(s.parent, s.kind, s.key)
+	s.loose = s.loose || m.mayWait(s.parent, s.kind, s.key)
 	s.handle = m.find(t, id)
 }
 
@@ -694,6 +695,7 @@ func (m *model) follow(e routing.Event) {
 	case routing.EventSubmitted:
 		require.Zero(m.t, s.lives, tell)
 		s.lives, s.state = 1, routing.StateWaiting
+		s.tied = s.parent != ""
 		m.takesTurn(s)
 	case routing.EventLeased:
 		require.Equal(m.t, routing.StateWaiting, s.state, tell)
@@ -739,6 +741,9 @@ func (m *model) follow(e routing.Event) {
 			}
 		case routing.StateQuarantined:
 			require.True(m.t, s.strikes == modelQuarantine || s.interrupted == 3, tell)
+			for _, sub := range m.stories {
+				sub.tied = sub.tied && sub.parent != e.Task
+			}
 		case routing.StateExpired:
 			require.False(m.t, e.Time.Before(s.deadline), tell)
 		}
@@ -750,6 +755,7 @@ func (m *model) follow(e routing.Event) {
 		require.Equal(m.t, routing.StateQuarantined, s.state, tell)
 		s.state, s.errors, s.strikes, s.interrupted = routing.StateWaiting, 0, 0, 0
 		s.lives++
+		s.tied = s.parent != "" && !m.stories[s.parent].state.Settled()
 		m.takesTurn(s)
 	}
 }
@@ -775,8 +781,9 @@ func (m *model) checkKin(t *rapid.T, id string, s *story) {
 	for _, in := range s.inputs {
 		require.False(t, m.stories[in].lost(), "%s waits for %s, which has no result", id, in)
 	}
-	if parent := m.stories[s.parent]; parent != nil && parent.lives == 1 && s.lives == 1 {
-		require.True(t, !parent.lost() || parent.state == routing.StateQuarantined, "%s goes on, its parent %s is %v", id, s.parent, parent.state)
+	if s.tied {
+		parent := m.stories[s.parent]
+		require.False(t, parent.lost(), "%s goes on, its parent %s is %v", id, s.parent, parent.state)
 	}
 }
 

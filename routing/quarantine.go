@@ -17,8 +17,8 @@ func (h *Hub) Quarantined() []TaskSnapshot {
 }
 
 // Requeue takes a task out of quarantine and lets it wait again, with nothing charged; its attempts go on counting. Handles from
-// before keep their outcome; submitting the id again returns a handle of the new life. A part of a broadcast runs on the spoke that has the path of its
-// spoke now. Requeue needs room as a submit does, and fails with [ErrNotQuarantined], [ErrClosed], a [*QueueFullError], [ErrSpokeGone] if there is no such
+// before keep their outcome; submitting the id again returns a handle of the new life. A subtask ends with its parent again, if that is
+// unsettled. A part of a broadcast runs on the spoke that has the path of its spoke now. Requeue needs room as a submit does, and fails with [ErrNotQuarantined], [ErrClosed], a [*QueueFullError], [ErrSpokeGone] if there is no such
 // spoke, or a [*StoreError]; the task stays in quarantine then, but for the last.
 func (h *Hub) Requeue(id string) error {
 	recorded, err := h.requeue(id)
@@ -62,12 +62,17 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 	if t.saved != nil {
 		h.seq++
 		again.saved = t.saved.again(h.seq)
+		t.saved.in = nil
 	}
 	if pin != nil {
 		again.more().pin = pin
 		again.notePinned()
 	}
 	t.value = nil
+	if parent := h.above(again); parent != nil && !parent.state.Settled() {
+		again.kin().parent = parent
+		again.joinFamily()
+	}
 	h.index.put(again)
 	h.move(again, StateWaiting)
 	again.lane.gate.used++

@@ -21,9 +21,14 @@ func ReadStore(s Store) (*Contents, error) {
 	if stored.books != nil {
 		c.Counts = stored.books.counts()
 	}
+	unsettled := make(map[uint64]bool)
+	for _, r := range stored.tasks {
+		state, _ := parseState(r.State) // it was checked
+		unsettled[r.seq] = !state.Settled()
+	}
 	for _, r := range stored.tasks {
 		if !r.Gone {
-			c.Tasks = append(c.Tasks, r.snapshot())
+			c.Tasks = append(c.Tasks, r.snapshot(unsettled))
 		}
 	}
 	for _, snapshot := range stored.snapshots {
@@ -32,11 +37,12 @@ func ReadStore(s Store) (*Contents, error) {
 	return c, nil
 }
 
-func (r *storedTask) snapshot() TaskSnapshot {
-	state, _ := parseState(r.State) // it was checked
+// snapshot returns the task as a hub would, given the numbers of those that are unsettled.
+func (r *storedTask) snapshot(unsettled map[uint64]bool) TaskSnapshot {
+	state, _ := parseState(r.State)
 	s := TaskSnapshot{
 		TaskInfo: TaskInfo{
-			ID: string(r.ID), Type: string(r.Type), Key: string(r.Key), Parent: string(r.Parent), Priority: r.Priority, Attempt: r.Attempt,
+			ID: string(r.ID), Type: string(r.Type), Key: string(r.Key), Parent: string(r.Parent), Priority: r.Priority, Attempt: r.Attempt, MaxAttempts: r.MaxAttempts,
 			IdempotencyKey: string(r.ID), Deadline: unixTime(r.Deadline),
 		},
 		State: state, Submitted: time.Unix(0, r.Submitted), Errors: r.Errors, Strikes: r.Strikes, Interrupted: r.Interrupted,
@@ -44,6 +50,9 @@ func (r *storedTask) snapshot() TaskSnapshot {
 	}
 	for _, in := range r.Inputs {
 		s.Inputs = append(s.Inputs, string(in.ID))
+		if unsettled[in.Seq] {
+			s.Pending++
+		}
 	}
 	if state.Settled() && state != StateDone {
 		s.Err = &TaskError{ID: s.ID, Type: s.Type, State: state, Attempts: s.Attempts, Err: errorOf(r.Err)}

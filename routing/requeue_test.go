@@ -160,3 +160,64 @@ func TestARequeuedPartRunsOnItsOwnSpoke(t *testing.T) {
 		})
 	})
 }
+
+// Its parent may have found it, and await it.
+func TestARequeuedSubtaskCannotAwaitWhatIsAboveIt(t *testing.T) {
+	inWorld(t, routing.Options{QuarantineAfter: 1}, func(w *world) {
+		s := w.join("a", 1, 2)
+		top := w.submit(0, routing.ID("top"))
+		parent := s.only()
+		sub, err := double.Submit(parent.Context(context.Background()), w.hub, 1)
+		require.NoError(t, err)
+		synctest.Wait()
+		for _, l := range s.leases() {
+			if l != parent {
+				s.settle(l, routing.Hung(errBroken))
+			}
+		}
+		s.Resume()
+		require.NoError(t, w.hub.Requeue(sub.ID()))
+		synctest.Wait()
+		for _, l := range s.leases() {
+			if l != parent {
+				ctx, stop := context.WithTimeout(l.Context(context.Background()), time.Hour)
+				_, err := top.Await(ctx)
+				stop()
+				require.ErrorIs(t, err, routing.ErrCircular)
+			}
+		}
+	})
+}
+
+// A subtask that comes out of quarantine while its parent goes on still ends with that.
+func TestARequeuedSubtaskEndsWithItsParent(t *testing.T) {
+	setAside := func(w *world) {
+		s := w.join("a", 1, 2)
+		w.submit(0, routing.ID("top"))
+		parent := s.only()
+		_, err := double.Submit(parent.Context(context.Background()), w.hub, 1, routing.ID("sub"))
+		require.NoError(t, err)
+		synctest.Wait()
+		for _, l := range s.leases() {
+			if l != parent {
+				s.settle(l, routing.Hung(errBroken))
+			}
+		}
+		require.NoError(t, w.hub.Requeue("sub"))
+		synctest.Wait()
+	}
+	check := func(w *world) {
+		require.True(t, w.hub.Cancel("top", errBroken))
+		sub := w.inspect("sub")
+		require.Equal(t, routing.StateCancelled, sub.State)
+		require.ErrorIs(t, sub.Err, routing.ErrParentEnded)
+	}
+	options := routing.Options{QuarantineAfter: 1}
+	t.Run("in this life", func(t *testing.T) {
+		inWorld(t, options, func(w *world) {
+			setAside(w)
+			check(w)
+		})
+	})
+	t.Run("in the next", func(t *testing.T) { lives(t, options, func(w *world) { w.declare(); setAside(w) }, check) })
+}

@@ -36,8 +36,8 @@ func (l *Lease) rest(awaited *task) error {
 	}
 	h := l.hub
 	h.mu.Lock()
-	for t := l.task; t != nil; t = t.parent() {
-		if t == awaited {
+	for t := l.task; t != nil && awaited != nil; t = h.above(t) {
+		if t == awaited && !t.state.Settled() {
 			h.mu.Unlock()
 			return ErrCircular
 		}

@@ -373,6 +373,7 @@ func (h *Hub) nextSuspect(t *task, now int64) {
 	l.suspect = nil
 	for len(l.suspects) > 0 && l.suspect == nil {
 		next := l.suspects[0]
+		l.suspects[0] = nil
 		l.suspects = l.suspects[1:]
 		if !next.state.Settled() {
 			l.suspect = next

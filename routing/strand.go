@@ -23,8 +23,8 @@ func (h *Hub) thread(t *task) {
 	}
 	l := t.lane
 	st := l.strands[t.key]
-	if st != nil && h.below(t, st) {
-		t.loose = true // what it would wait for waits for it
+	if st != nil && h.waitsFor(st, t) {
+		t.loose = true // or nobody would get on
 		return
 	}
 	l.threaded++
@@ -44,8 +44,37 @@ func (h *Hub) thread(t *task) {
 	st.own(h.place(l, st))
 }
 
-// below reports whether a task above this one is in the strand. It goes by ids and past settled tasks: one that was requeued isn't tied to its family any
-// more, but finds what it had submitted; and what a task leaves behind when it is done, those above it may await.
+// waitsFor reports whether what is before a task in a strand waits for that task: because a task above it is there, or because the strand's first has subtasks that are
+// behind others in their strands, which wait for it, and so on. Every circle of tasks that await their subtasks is closed by a subtask that is accepted, and so found here.
+func (h *Hub) waitsFor(st *strand, t *task) bool {
+	if t.parentID() == "" {
+		return false
+	}
+	strands, seen := []*strand{st}, map[*strand]bool{st: true}
+	for i := 0; i < len(strands); i++ {
+		if h.below(t, strands[i]) {
+			return true
+		}
+		family := []*task{strands[i].head}
+		for len(family) > 0 {
+			member := family[len(family)-1]
+			family = family[:len(family)-1]
+			if other := member.strand; other != nil && other.head != member && !seen[other] {
+				seen[other] = true
+				strands = append(strands, other)
+			}
+			if k := member.kinship(); k != nil {
+				for sub := k.subtasks.head; sub != nil; sub = sub.siblings.next {
+					family = append(family, sub.task)
+				}
+			}
+		}
+	}
+	return false
+}
+
+// below reports whether a task above this one is in the strand. It goes by ids and past settled tasks: the new life of one that was requeued isn't
+// tied to what the old one had submitted, but finds that; and what a task leaves behind when it is done, those above it may await.
 func (h *Hub) below(t *task, st *strand) bool {
 	for a := h.above(t); a != nil; a = h.above(a) {
 		if a.strand == st {
@@ -57,6 +86,9 @@ func (h *Hub) below(t *task, st *strand) bool {
 
 // above returns the present life of the task that submitted this one, if the hub remembers it.
 func (h *Hub) above(t *task) *task {
+	if parent := t.parent(); parent != nil {
+		return parent
+	}
 	id := t.parentID()
 	if id == "" {
 		return nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -638,4 +640,83 @@ func TestThePartsOfABroadcastAreFoundBySpoke(t *testing.T) {
 		assert.NotEqual(t, part, a.only().ID())
 		assert.EqualValues(t, 3, w.hub.Counts().Accepted)
 	})
+}
+
+// Two tasks that each await a subtask with the other's key would wait for each other, and so would three in a ring, or what is further down.
+func TestSubtasksWithKeysOfOthersDoNotWaitInACircle(t *testing.T) {
+	for _, n := range []int{2, 3, 5} {
+		for _, deep := range []bool{false, true} {
+			inWorld(t, routing.Options{Balancer: routing.ConsistentHash(), Capacity: 1000}, func(w *world) {
+				ring := func(i int) routing.SubmitOption { return routing.Key(fmt.Sprint("key ", i%n)) }
+				var begun atomic.Int32
+				all := make(chan struct{})
+				for s := range 3 {
+					w.work(fmt.Sprint("spoke ", s), n, func(ctx context.Context, i int) (int, error) {
+						switch {
+						case i >= 2*n:
+							return i, nil
+						case i >= n: // a task between, without a key
+							return double.Do(ctx, w.hub, 2*n, ring(i+1))
+						}
+						if begun.Add(1) == int32(n) {
+							close(all)
+						}
+						<-all
+						if deep {
+							return double.Do(ctx, w.hub, n+i)
+						}
+						return double.Do(ctx, w.hub, 2*n, ring(i+1))
+					})
+				}
+				for i := range n {
+					w.submit(i, routing.ID(fmt.Sprint("top ", i)), ring(i))
+				}
+				w.pass(time.Hour)
+				require.Equal(w.t, 0, int(w.hub.Counts().Unsettled()))
+			})
+		}
+	}
+}
+
+// Whatever keys tasks and their subtasks have, all get on; now and then an attempt fails.
+func TestSubtasksWithAnyKeysGetOn(t *testing.T) {
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, quietSystem(), routing.Options{Balancer: routing.ConsistentHash()})
+			defer w.end()
+			for s := range 3 {
+				w.work(fmt.Sprint("spoke ", s), 1+s, func(ctx context.Context, depth int) (int, error) {
+					info, _ := routing.FromContext(ctx)
+					hash := fnv.New64a()
+					_, _ = hash.Write([]byte(info.ID))
+					random := rand.New(rand.NewPCG(seed, hash.Sum64()))
+					time.Sleep(time.Duration(random.IntN(5)) * time.Second)
+					var subs []*routing.Handle[int]
+					for i := range random.IntN(4) * min(depth, 1) {
+						sub, err := double.Submit(ctx, w.hub, depth-1, routing.ID(fmt.Sprint(info.ID, "/", i)), routing.Key(fmt.Sprint("key ", random.IntN(4))))
+						if err != nil {
+							return 0, err
+						}
+						subs = append(subs, sub)
+						time.Sleep(time.Duration(random.IntN(2)) * time.Second)
+					}
+					if info.Attempt == 1 && random.IntN(4) == 0 {
+						return 0, errBroken
+					}
+					for _, sub := range subs {
+						if _, err := sub.Await(ctx); err != nil {
+							return 0, err
+						}
+					}
+					return depth, nil
+				})
+			}
+			for i := range 12 {
+				w.submit(3, routing.ID(fmt.Sprint("top ", i)), routing.Key(fmt.Sprint("key ", i%4)))
+			}
+			w.pass(24 * time.Hour)
+			counts := w.hub.Counts()
+			require.Equal(t, counts.Accepted, counts.Done, "seed %d: %+v", seed, counts)
+		})
+	}
 }

@@ -105,7 +105,7 @@ type task struct {
 	state       State
 	place       place
 	level       uint8 // of its lane's queue
-	loose       bool  // not in the strand of its key: a task above it is
+	loose       bool  // not in the strand of its key: that may wait for it
 	errors      uint16
 	strikes     uint16
 	maxAttempts uint16
