@@ -128,26 +128,25 @@ const sightTimeout = 3 * time.Second
 
 // rest sees to it that the drills are over when the tree stops: it waits for what they still have to show, and lets those return who are deaf to everything else.
 func (c *crew) rest(stop context.Context, tree *actors.Tree, owed map[string]int) {
-	patience, cancel := context.WithTimeout(stop, sightTimeout)
-	defer cancel()
 	before := maps.Clone(owed)
 	delete(before, abandonedReturn)
-	until(patience, func() bool { return c.seen.has(before) })
+	until(stop, sightTimeout, func() bool { return c.seen.has(before) })
 	c.over.give()
-	until(patience, func() bool { return c.seen.has(owed) })
-	returned, cancel := context.WithTimeout(context.Background(), sightTimeout) // when the run was cut short, too
-	defer cancel()
-	until(returned, func() bool { return len(tree.Abandoned()) == 0 })
+	until(stop, sightTimeout, func() bool { return c.seen.has(owed) })
+	until(context.Background(), sightTimeout, func() bool { return len(tree.Abandoned()) == 0 }) // when the run was cut short, too
 }
 
-// until waits for something to come true, or for ctx to end.
-func until(ctx context.Context, is func() bool) {
-	tick := time.NewTicker(2 * time.Millisecond)
+// lookEvery is how often until looks.
+const lookEvery = 2 * time.Millisecond
+
+// until waits for something to come true, for so long at least, or for stop to end. It counts its looks, so that time for which the whole process stood still isn't taken off.
+func until(stop context.Context, patience time.Duration, is func() bool) {
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for !is() {
+	for looks := patience / lookEvery; looks > 0 && !is(); looks-- {
 		select {
 		case <-tick.C:
-		case <-ctx.Done():
+		case <-stop.Done():
 			return
 		}
 	}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -91,4 +94,28 @@ func TestWhatWasBegunIsNotOwedAgain(t *testing.T) {
 		}
 		require.Equal(t, want, all[mechanism], mechanism)
 	}
+}
+
+// What a machine that stalls takes away doesn't count: what is waited for has its time all the same.
+func TestPatienceOutlastsAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stalled bool
+		var happens time.Time
+		until(t.Context(), sightTimeout, func() bool {
+			if !stalled {
+				stalled = true
+				time.Sleep(2 * sightTimeout)
+				happens = time.Now().Add(hangShutdown)
+			}
+			return !time.Now().Before(happens)
+		})
+		require.WithinDuration(t, happens, time.Now(), lookEvery)
+
+		began := time.Now()
+		until(t.Context(), sightTimeout, func() bool { return false })
+		require.InDelta(t, sightTimeout, time.Since(began), float64(lookEvery))
+		over, end := context.WithCancel(t.Context())
+		end()
+		until(over, sightTimeout, func() bool { return false })
+	})
 }

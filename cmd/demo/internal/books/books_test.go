@@ -208,14 +208,26 @@ func TestAChangedInputIsSaidAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestAFileIsListedOnce(t *testing.T) {
+	run, in, records := honest(t, EmbeddedModel)
+	run.Files = append(slices.Clone(run.Files), run.Files[0])
+	findings := Verify(run, in, records)
+	require.Len(t, findings, 1)
+	assert.Equal(t, run.Files[0].Path+": input: the run lists the file twice", findings[0].String())
+}
+
 func TestPlantedDrillsMustBeThoseOfTheSeed(t *testing.T) {
 	run, in, records := honest(t, EmbeddedModel)
 	run.Planted[task.Poison] = run.Planted[task.Poison][:1]
+	run.Planted[task.Sum] = slices.Concat(run.Planted[task.Sum][1:], []string{"drill:sum-7"})
 	kinds := map[Kind]int{}
 	for _, f := range Verify(run, in, records) {
 		kinds[f.Kind]++
+		if f.Kind == KindPlan {
+			assert.Equal(t, "plan: planted is not what seed 3 at level mild plants: poison has 1 tasks, must have 2; sum has other tasks", f.String())
+		}
 	}
-	assert.Equal(t, map[Kind]int{KindPlan: 1, KindUnknown: 1}, kinds)
+	assert.Equal(t, map[Kind]int{KindPlan: 1, KindUnknown: 2, KindMissing: 1}, kinds)
 
 	run.Chaos = "loud"
 	assert.Contains(t, fmt.Sprint(Verify(run, in, records)), `chaos level "loud" is unknown`)

@@ -5,7 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"reflect"
+	"maps"
 	"slices"
 	"strings"
 
@@ -94,14 +94,17 @@ func (v *verifier) checkInput(in *source.Input) (changed bool) {
 	for _, f := range in.Files {
 		now[f.Path] = f
 	}
-	before := len(v.findings)
+	before, listed := len(v.findings), map[string]bool{}
 	for _, f := range v.run.Files {
 		switch file, there := now[f.Path]; {
+		case listed[f.Path]:
+			v.find(f.Path, KindInput, "the run lists the file twice")
 		case !there:
 			v.find(f.Path, KindInput, "the file is gone since the run")
 		case file.SHA256 != f.SHA256 || len(file.Data) != f.Bytes:
 			v.find(f.Path, KindInput, "the file changed since the run: sha256 %.12s… then, %.12s… now", f.SHA256, file.SHA256)
 		}
+		listed[f.Path] = true
 		delete(now, f.Path)
 	}
 	for path := range now {
@@ -116,8 +119,20 @@ func (v *verifier) checkPlan() {
 		v.find("", KindPlan, "%v", err)
 		return
 	}
-	if want := plan.Drills(); !reflect.DeepEqual(want, v.run.Planted) {
-		v.find("", KindPlan, "planted are %v, but seed %d at level %s plants %v", v.run.Planted.All(), plan.Seed, plan.Level, want.All())
+	want, got := plan.Drills(), v.run.Planted
+	kinds := maps.Clone(want)
+	maps.Copy(kinds, got)
+	var differ []string
+	for _, d := range slices.Sorted(maps.Keys(kinds)) {
+		switch {
+		case len(got[d]) != len(want[d]):
+			differ = append(differ, fmt.Sprintf("%s has %d tasks, must have %d", d, len(got[d]), len(want[d])))
+		case !slices.Equal(got[d], want[d]):
+			differ = append(differ, fmt.Sprintf("%s has other tasks", d))
+		}
+	}
+	if len(differ) > 0 {
+		v.find("", KindPlan, "planted is not what seed %d at level %s plants: %s", plan.Seed, plan.Level, strings.Join(differ, "; "))
 	}
 }
 

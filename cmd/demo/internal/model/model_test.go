@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -232,6 +233,9 @@ func TestABadRequestIsRefusedAndCounted(t *testing.T) {
 		resp, err := c.HTTP.Post(s.URL()+"/v1/chat/completions", "application/json", strings.NewReader(body))
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusBadRequest, resp.StatusCode)
+		said, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.JSONEq(t, `{"error":{"message":"the request is not a JSON object with messages","type":"invalid_request_error"}}`, string(said), "an error and nothing else")
 		resp.Body.Close()
 	}
 	assert.Equal(t, map[Outcome]int{BadRequest: 5}, s.Stats().ByOutcome)

@@ -405,7 +405,11 @@ func event(w http.ResponseWriter, data string) error {
 }
 
 func fail(w http.ResponseWriter, code int, text string) {
-	writeJSON(w, code, chatResponse{Error: &apiError{Message: text, Type: "server_error"}})
+	kind := "server_error"
+	if code == http.StatusBadRequest {
+		kind = "invalid_request_error"
+	}
+	writeJSON(w, code, chatError{apiError{Message: text, Type: kind}})
 }
 
 func writeJSON(w http.ResponseWriter, code int, body any) error {

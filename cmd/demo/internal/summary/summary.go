@@ -295,39 +295,41 @@ func (s Summary) WriteText(w io.Writer) error {
 	return err
 }
 
-// These keep the lines of text within a terminal's width.
-const (
-	kindsPerLine  = 8
-	drillsPerLine = 4
-)
+// textWidth is how wide a list of the text may be, beside its name: with it, 80 columns.
+const textWidth = 80 - 11
 
 // planted says how many drill tasks there are, by kind.
 func (s Summary) planted() []string {
 	if len(s.Planted) == 0 {
 		return []string{"no drills"}
 	}
-	return listed(s.Planted, kindsPerLine, func(kind string, ids []string) string { return fmt.Sprintf("%d %s", len(ids), kind) })
+	return listed(s.Planted, func(kind string, ids []string) string { return fmt.Sprintf("%d %s", len(ids), kind) })
 }
 
-// drills says of each mechanism how often it was seen; one that is missing is marked.
+// drills says of each mechanism how often it was seen; one that is missing is marked. A run that was cut short doesn't owe it.
 func (s Summary) drills() []string {
-	return listed(s.Drills, drillsPerLine, func(name string, d Drill) string {
+	owed := s.Verdict != VerdictInterrupted && s.Verdict != VerdictTimeout
+	return listed(s.Drills, func(name string, d Drill) string {
 		text := fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), d.Seen)
 		if d.Seen < d.Planned {
-			text += fmt.Sprintf(" of %d (missing)", d.Planned)
+			text += fmt.Sprintf(" of %d", d.Planned)
+			if owed {
+				text += " (missing)"
+			}
 		}
 		return text
 	})
 }
 
-// listed lists what there is by name, a few to the line.
-func listed[V any](all map[string]V, perLine int, say func(string, V) string) (lines []string) {
-	for names := range slices.Chunk(slices.Sorted(maps.Keys(all)), perLine) {
-		var line []string
-		for _, name := range names {
-			line = append(line, say(name, all[name]))
+// listed lists what there is by name, as much to the line as there is room for.
+func listed[V any](all map[string]V, say func(string, V) string) (lines []string) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		item := say(name, all[name])
+		if last := len(lines) - 1; last >= 0 && len(lines[last])+len(", ")+len(item) <= textWidth {
+			lines[last] += ", " + item
+		} else {
+			lines = append(lines, item)
 		}
-		lines = append(lines, strings.Join(line, ", "))
 	}
 	return lines
 }

@@ -3,6 +3,7 @@ package summary
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -143,7 +144,7 @@ func TestTheTextMarksWhatIsMissing(t *testing.T) {
 	var text strings.Builder
 	require.NoError(t, s.WriteText(&text))
 	assert.Contains(t, text.String(), "planted    no drills\n")
-	assert.Contains(t, text.String(), "drills     a 2, b 2, c 2, d 2\n           e 2, f g 1 of 2 (missing)\n")
+	assert.Contains(t, text.String(), "drills     a 2, b 2, c 2, d 2, e 2, f g 1 of 2 (missing)\n")
 }
 
 func TestPercentilesAreOfTheNearestRank(t *testing.T) {
@@ -168,5 +169,32 @@ func TestPercentilesAreOfTheNearestRank(t *testing.T) {
 	}
 	for _, tt := range tests {
 		assert.Equal(t, tt.want, Percentiles(tt.times), "%d times", len(tt.times))
+	}
+}
+
+// A run that was cut short doesn't owe the rest, so nothing of it is called missing.
+func TestTextOfARunCutShortMissesNothing(t *testing.T) {
+	for _, f := range []Facts{{Interrupted: true}, {OutOfTime: true}} {
+		s := Summary{Drills: map[string]Drill{"hung": {Planned: 2, Seen: 1}}}
+		s.Judge(f)
+		var text strings.Builder
+		require.NoError(t, s.WriteText(&text))
+		assert.Contains(t, text.String(), "drills     hung 1 of 2\n")
+	}
+}
+
+func TestTextKeepsToATerminalsWidth(t *testing.T) {
+	s := Summary{Drills: map[string]Drill{}, Planted: map[string][]string{}}
+	for i := range 19 {
+		s.Drills[fmt.Sprintf("a_mechanism_of_some_kind_%d", i)] = Drill{Planned: 100, Seen: i % 2}
+		s.Planted[fmt.Sprintf("kind-%d", i)] = make([]string, i)
+	}
+	s.Judge(Facts{})
+	var text strings.Builder
+	require.NoError(t, s.WriteText(&text))
+	for line := range strings.Lines(text.String()) {
+		if name, _, _ := strings.Cut(line, " "); name == "drills" || name == "planted" || strings.HasSuffix(line, "(missing)\n") {
+			assert.LessOrEqual(t, len(line)-1, 80, line)
+		}
 	}
 }
