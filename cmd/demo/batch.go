@@ -38,8 +38,8 @@ type batchJob struct {
 	outcomes  map[string]batch.Outcome // by the item's id
 }
 
-// runBatch works a batch off: from its file to exit code. Nothing is done before all of the file is known to be right.
-func runBatch(ctx context.Context, cfg config, console *console) error {
+// runBatch works a batch off, until stop ends: from its file to exit code. Nothing is done before all of the file is known to be right.
+func runBatch(ctx, stop context.Context, cfg config, console *console) error {
 	file, err := batch.Read(cfg.input)
 	if err != nil {
 		return err
@@ -56,8 +56,6 @@ func runBatch(ctx context.Context, cfg config, console *console) error {
 		return errors.Join(err, rec.close())
 	}
 	defer closeTelemetry()
-	stop, release := interrupts(console, cfg.timeout)
-	defer release()
 
 	s, err := conductBatch(stop, cfg, file, rec, console, tell)
 	err = errors.Join(err, rec.close(), console.batchSummary(s, cfg))

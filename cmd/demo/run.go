@@ -52,10 +52,14 @@ func run(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg, os.Getenv)
-	if batch, err := meansBatch(&cfg); err != nil {
+	batch, err := meansBatch(&cfg)
+	if err != nil {
 		return err
-	} else if batch {
-		return runBatch(ctx, cfg, console)
+	}
+	stop, release := interrupts(console, cfg.timeout)
+	defer release()
+	if batch {
+		return runBatch(ctx, stop, cfg, console)
 	}
 	rec, err := openRecord(&cfg, console)
 	if err != nil {
@@ -76,8 +80,6 @@ func run(ctx context.Context, c *cli.Command) error {
 		return errors.Join(err, rec.close())
 	}
 	defer closeTelemetry()
-	stop, release := interrupts(console, cfg.timeout)
-	defer release()
 
 	s, err := conduct(stop, cfg, in, rec, console, tell)
 	err = errors.Join(err, rec.close())
