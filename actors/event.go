@@ -22,7 +22,7 @@ type Event struct {
 	Class    Class         // Exited, Failed: how it ended
 	Context  Context       // Failed: what its supervisor was doing
 	Err      error         // the reason; errors.Is and errors.As work on it
-	Message  any           // Exited, Resumed, Returned: the message whose handling crashed
+	Message  any           // Exited, Resumed, Returned: the message whose handling crashed, or hangs. Suspected, Hung: of an agent, the ID of the task; Hung: of an actor, the message
 	Delay    time.Duration // BackingOff: until the next start. Started: time to recover, from the failure on
 	Group    int           // GroupRestart: how many children go down and come up
 	Strategy string        // GroupRestart: whose decision it was

@@ -83,7 +83,8 @@ type incarnation struct {
 	cause     uint64               // event that led to its start, then to its stop, at last that of its end; 0 while it is up
 	control   ring.Ring[any]
 	outcome   outcome
-	message   any // whose handling failed
+	message   any  // that it handles, unless that is still in its batch
+	guilty    bool // that is what it ends or is suspended for
 	upped     chan struct{}
 	gone      chan struct{}
 	late      *lateFailure  // of code that ran on after it was fenced off
@@ -426,16 +427,21 @@ func (in *incarnation) next() (todo, any) {
 	}
 	r := &in.node.ref
 	r.mu.Lock()
+	if in.batch != nil {
+		in.batch.Forget()
+	}
 	busy := in.todo != 0 || in.control.Len() > 0 && !in.suspended
 	if !busy && in.phase == up && !in.suspended && r.current == in && r.queue.Len() > 0 {
 		if !in.lent {
 			m := r.take()
+			in.handles(m)
 			r.mu.Unlock()
 			return toReceive, m
 		}
 		busy = true
 	}
 	defer r.mu.Unlock()
+	in.handles(nil)
 	if !busy {
 		errand := in.errand
 		in.errand, in.overtaken, in.scheduled, in.lent = nil, 0, false, false
@@ -463,7 +469,27 @@ func (in *incarnation) next() (todo, any) {
 			return step, nil
 		}
 	}
-	return toHandle, in.control.Pop()
+	m := in.control.Pop()
+	in.handles(m)
+	return toHandle, m
+}
+
+// handles notes what the incarnation is at. The caller holds the lock.
+func (in *incarnation) handles(message any) {
+	if !in.guilty {
+		in.message = message
+	}
+}
+
+// convict says that the incarnation ends, or is suspended, for a message. The caller holds the lock.
+func (in *incarnation) convict(message any) {
+	in.message, in.guilty = unwrap(message), true
+}
+
+// at is what the incarnation handles at the moment, or nil. The caller holds the lock.
+func (in *incarnation) at() any {
+	in.recall()
+	return unwrap(in.message)
 }
 
 // handle handles what goes ahead of user messages: protoactor's system messages, and our own to the body.
@@ -532,11 +558,15 @@ func (in *incarnation) hasEnded() bool {
 	return in.phase == ended
 }
 
+// isUp is staysUp for who doesn't hold the lock.
 func (in *incarnation) isUp() bool {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	return in.phase == up
+	return in.staysUp()
 }
+
+// staysUp reports whether it is up and wasn't told to stop. The caller holds the lock.
+func (in *incarnation) staysUp() bool { return in.phase == up && in.todo&toStop == 0 }
 
 func (in *incarnation) alive() bool {
 	in.node.ref.mu.Lock()
@@ -589,7 +619,7 @@ func (in *incarnation) resume() {
 	r.mu.Lock()
 	in.suspended = false
 	in.publish(Event{Kind: Resumed, Err: in.outcome.err, Message: in.message})
-	in.outcome, in.message = outcome{}, nil
+	in.outcome, in.message, in.guilty = outcome{}, nil, false
 	claimed := r.wake()
 	if claimed == nil && in.control.Len() > 0 {
 		claimed = in.claim()
@@ -705,13 +735,14 @@ func (in *incarnation) failed(reason error, message any) {
 		in.outcome = outcome{Crash, reason}
 		in.todo |= toForce
 	case in.phase == up && in.node.mayResume() && in.owner != nil && in.todo == 0:
-		in.suspended, in.message = true, unwrap(message)
+		in.suspended = true
+		in.convict(message)
 		in.outcome = outcome{Crash, reason}
 		r.mu.Unlock()
 		in.owner.post(&actor.Failure{Who: in.pid(), Reason: reason, RestartStats: actor.NewRestartStatistics(), Message: message})
 		return
 	default:
-		in.message = unwrap(message)
+		in.convict(message)
 		in.todo &^= toStop
 		in.beginStop(outcome{Crash, reason})
 	}
@@ -819,6 +850,7 @@ func (in *incarnation) end() {
 	in.recall()
 	in.phase = ended
 	in.suspended = false
+	in.handles(nil)
 	n := in.node
 	if n.ref.current == in {
 		n.ref.current = nil

@@ -35,7 +35,7 @@ var ErrQueueClosed = errors.New("node is gone")
 //
 // A message doesn't cost the incarnation that lock each. It takes a batch of them, and claims one after the other with an atomic step of the batch's
 // index; see [ring.Batch]. What it hasn't claimed is still queued, and counts as such. Whatever comes before the next message, be it a control message, an
-// order to stop, a failure, a fence, or a sender that waits for room, recalls the batch under the lock: the rest is in front of the queue
+// order to stop, a failure, a fence, a sender that waits for room, or the loss of the oldest, recalls the batch under the lock: the rest is in front of the queue
 // again, and the incarnation has to come to the lock before it gets anything more. So there is a batch only while its incarnation is the current one, up,
 // scheduled, and has nothing else to do.
 type ref struct {
@@ -120,11 +120,7 @@ func (r *ref) isFull() bool {
 
 // oldest takes the oldest message out, if there still is one. The caller holds the lock.
 func (r *ref) oldest() (message any, ok bool) {
-	if r.batched > 0 {
-		if message, ok = r.current.batch.Claim(); ok {
-			return message, true
-		}
-	}
+	r.recall()
 	if r.queue.Len() == 0 {
 		return nil, false
 	}
@@ -133,9 +129,12 @@ func (r *ref) oldest() (message any, ok bool) {
 
 // recall takes back what the current incarnation hasn't claimed. The caller holds the lock.
 func (r *ref) recall() {
-	if r.batched > 0 {
-		r.batched = 0
-		r.current.batch.Recall(&r.queue)
+	if r.batched == 0 {
+		return
+	}
+	r.batched = 0
+	if message, claimed := r.current.batch.Recall(&r.queue); claimed {
+		r.current.handles(message)
 	}
 }
 

@@ -24,13 +24,13 @@ func (in *incarnation) sign() {
 func (in *incarnation) atWork() (busy, judged bool) {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	return in.phase == up && in.todo&toStop == 0 && in.scheduled && !in.suspended, true
+	return in.staysUp() && in.scheduled && !in.suspended, true
 }
 
 func (in *incarnation) cutShort() bool {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	return in.phase != up || in.todo&toStop != 0 || in.suspended
+	return !in.staysUp() || in.suspended
 }
 
 func (in *incarnation) strikes() (before int, last bool) { return 0, false }
@@ -45,33 +45,39 @@ func (in *incarnation) kindOfWork() (string, *detector.Pace) {
 
 func (in *incarnation) liveness() Liveness { return in.node.liveness() }
 
-func (in *incarnation) suspected(reason *HungError) { in.silent(Suspected, reason) }
+func (in *incarnation) suspected(reason *HungError) { in.silent(Suspected, reason, nil) }
 
 // recovered says so of what is up: the end of what was suspected is an event of its own.
 func (in *incarnation) recovered() {
 	in.node.ref.mu.Lock()
 	defer in.node.ref.mu.Unlock()
-	if in.phase == up && in.todo&toStop == 0 {
+	if in.staysUp() {
 		in.publish(Event{Kind: Recovered})
 	}
 }
 
 // hangs fences the incarnation off if it fails by it: nothing else gets it off its goroutine.
 func (in *incarnation) hangs(reason *HungError, fails bool) {
-	seq := in.silent(Hung, reason)
-	if !fails {
+	in.node.ref.mu.Lock()
+	if !in.staysUp() { // since it was looked at
+		in.node.ref.mu.Unlock()
 		return
 	}
-	in.blame(seq)
-	in.fence(outcome{Crash, reason}, false)
+	message := in.at()
+	seq := in.silent(Hung, reason, message)
+	if fails {
+		in.cause = seq
+		in.convict(message)
+	}
+	in.node.ref.mu.Unlock()
+	if fails {
+		in.fence(outcome{Crash, reason}, false)
+	}
 }
 
-// silent publishes what its silence has come to.
-func (in *incarnation) silent(k EventKind, reason *HungError) uint64 {
-	e := Event{Kind: k, Delay: reason.Silence, Phi: reason.Phi}
-	if reason.Task != "" {
-		e.Message = reason.Task
-	}
+// silent publishes what its silence has come to, in which message or task.
+func (in *incarnation) silent(k EventKind, reason *HungError, message any) uint64 {
+	e := Event{Kind: k, Delay: reason.Silence, Phi: reason.Phi, Message: message}
 	if k == Hung {
 		e.Err = reason
 	}
@@ -148,7 +154,7 @@ func (j *job) recovered() {
 
 func (j *job) silent(k EventKind, reason *HungError) uint64 {
 	reason.Task = j.seen.ID()
-	return j.agent.in.silent(k, reason)
+	return j.agent.in.silent(k, reason, reason.Task)
 }
 
 // hangs takes the lease from the handler and its agent from its supervisor: the task is charged with the hang, and tried again elsewhere. The handler's

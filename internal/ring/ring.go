@@ -36,6 +36,16 @@ func (r *Ring[T]) PushFront(v T) {
 	r.n++
 }
 
+// PushAllFront adds vs, in their order, before all others.
+func (r *Ring[T]) PushAllFront(vs []T) {
+	for int(r.n)+len(vs) > len(r.buf) {
+		r.grow()
+	}
+	r.head = (r.head - uint32(len(vs))) & uint32(len(r.buf)-1)
+	r.n += uint32(len(vs))
+	copy(r.buf, vs[copy(r.buf[r.head:], vs):]) // the rest wraps around
+}
+
 // Front returns the oldest element. It must not be called on an empty ring.
 func (r *Ring[T]) Front() T { return r.buf[r.head] }
 

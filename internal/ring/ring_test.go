@@ -37,6 +37,13 @@ func TestRingIsAQueue(t *testing.T) {
 				model = append([]int{next}, model...)
 				next++
 			}
+			all := make([]int, rapid.IntRange(0, 100).Draw(t, "pushed in front at once"))
+			for i := range all {
+				all[i] = next
+				next++
+			}
+			r.PushAllFront(all)
+			model = append(all, model...)
 			dst := make([]int, rapid.IntRange(0, 100).Draw(t, "room"))
 			n := r.PopInto(dst)
 			if n != min(len(dst), len(model)) {
