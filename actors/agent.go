@@ -267,7 +267,7 @@ func (a *agent) sayBye() bool {
 	a.mu.Lock()
 	spoke, keeper := a.spoke, a.keeper
 	a.mu.Unlock()
-	unsaved := keeper.close() && spoke != nil
+	unsaved := keeper.close(errStopping) && spoke != nil
 	if spoke != nil && !unsaved {
 		spoke.Leave(errStopping)
 	}
@@ -321,7 +321,7 @@ func (a *agent) close(cause error) map[*job]struct{} {
 	left := a.jobs
 	a.jobs = make(map[*job]struct{})
 	a.mu.Unlock()
-	keeper.close()
+	keeper.close(cause)
 	if spoke != nil {
 		spoke.Leave(cause)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mistersmith/mistersmith/detector"
 	"github.com/mistersmith/mistersmith/routing"
 )
 
@@ -179,12 +180,12 @@ type keeper struct {
 	policy SnapshotPolicy
 	ctx    context.Context // the agent's, which knows the keeper
 
-	mu      sync.Mutex    // guards the rest
-	running int           // handlers
-	saving  chan struct{} // closed when the snapshot that is made while no handler runs is done; nil else
-	tasks   int           // ended since the last snapshot
-	timer   *time.Timer   // for the next one
-	wanted  []chan error  // who waits for one
+	mu      sync.Mutex   // guards the rest
+	running int          // handlers
+	saving  *saving      // while no handler runs; nil else
+	tasks   int          // ended since the last snapshot
+	timer   *time.Timer  // for the next one
+	wanted  []chan error // who waits for one
 	closed  bool
 }
 
@@ -196,20 +197,44 @@ func newKeeper(a *agent, p SnapshotPolicy) *keeper {
 	return k
 }
 
-// begin is called before a handler runs.
-func (k *keeper) begin() {
+// saving is what an agent that saves while no handler runs is at.
+type saving struct {
+	keeper *keeper
+	over   chan struct{} // closed when it is done
+	life   detector.Stamp
+	asked  []chan error // who waits for the present snapshot; guarded by the keeper's mu
+}
+
+// begin is called before the handler of a lease runs. It waits for the snapshot that is being made, at the expense of neither the task's time nor its agent's, unless ctx
+// ends first: then it returns why, and the handler must not run.
+func (k *keeper) begin(ctx context.Context, l *routing.Lease) error {
 	if k == nil {
-		return
+		return nil
 	}
+	saving := k.tryBegin()
+	if saving == nil {
+		return nil
+	}
+	defer l.Hold()()
+	for saving != nil {
+		select {
+		case <-saving.over:
+			saving = k.tryBegin()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// tryBegin counts a handler that is about to run, or returns the saving that it has to wait for.
+func (k *keeper) tryBegin() *saving {
 	k.mu.Lock()
-	for k.saving != nil {
-		saving := k.saving
-		k.mu.Unlock()
-		<-saving
-		k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.saving == nil {
+		k.running++
 	}
-	k.running++
-	k.mu.Unlock()
+	return k.saving
 }
 
 // crashed is called instead of end when a handler panicked.
@@ -223,6 +248,7 @@ func (k *keeper) crashed() {
 
 // saves is what a job does for the keeper on the way from a handler's return to the hub.
 type saves struct {
+	counted  bool         // the task is among what was done since the last snapshot
 	snapshot bool         // goes with the outcome
 	before   int          // tasks since the last snapshot, this one not counted
 	wanted   []chan error // who waits for that
@@ -235,7 +261,7 @@ func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 		return o, s
 	}
 	k.mu.Lock()
-	s.before = k.tasks
+	s.counted, s.before = true, k.tasks
 	k.tasks++
 	s.wanted, k.wanted = k.wanted, nil
 	due := k.policy.EveryTasks > 0 && k.tasks >= k.policy.EveryTasks || len(s.wanted) > 0
@@ -260,7 +286,7 @@ func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 
 // settled is called when an outcome was given to the hub. If that refused it, the snapshot wasn't kept: its agent may go on, but the task is not among what it has done.
 func (k *keeper) settled(accepted bool, s saves) {
-	if k == nil {
+	if k == nil || !s.counted {
 		return
 	}
 	k.mu.Lock()
@@ -333,27 +359,30 @@ func (k *keeper) want(answer chan error) {
 	case k.running > 0 || k.saving != nil:
 		k.wanted = append(k.wanted, answer)
 	default:
-		k.saving = make(chan struct{})
-		k.agent.goAside(func() { k.saveAside(answer) }, func() {})
+		k.saving = &saving{keeper: k, over: make(chan struct{}), asked: []chan error{answer}}
+		k.agent.goAside(k.saving.run, func() {})
 	}
 }
 
-// saveAside saves while no handler runs.
-func (k *keeper) saveAside(answer chan error) {
-	wanted := []chan error{answer}
-	for len(wanted) > 0 {
-		if err := k.save(); err != nil {
-			k.failed(err, wanted)
-		} else {
-			k.answer(wanted, nil)
-		}
+// run saves until nobody wants it any more.
+func (s *saving) run() {
+	k := s.keeper
+	for more := true; more; {
+		k.agent.in.node.tree.watchman.sign(&s.life, s)
+		err := k.save()
 		k.mu.Lock()
-		wanted, k.wanted = k.wanted, nil // those who came meanwhile
-		if len(wanted) == 0 {
-			close(k.saving)
+		asked := s.asked
+		s.asked, k.wanted = k.wanted, nil // those who came meanwhile
+		if more = len(s.asked) > 0; !more {
 			k.saving = nil
+			close(s.over)
 		}
 		k.mu.Unlock()
+		if err != nil {
+			k.failed(err, asked)
+		} else {
+			k.answer(asked, nil)
+		}
 	}
 }
 
@@ -371,8 +400,8 @@ func (k *keeper) save() error {
 	return err
 }
 
-// close is called when the agent takes nothing more. It reports whether there is something to save before it is gone.
-func (k *keeper) close() (unsaved bool) {
+// close is called when the agent takes nothing more. It reports whether there is something to save before it is gone. Who waits for a snapshot learns why there won't be one.
+func (k *keeper) close(cause error) (unsaved bool) {
 	if k == nil {
 		return false
 	}
@@ -383,15 +412,21 @@ func (k *keeper) close() (unsaved bool) {
 	}
 	wanted := k.wanted
 	k.wanted = nil
+	if k.saving != nil {
+		wanted = append(wanted, k.saving.asked...)
+		k.saving.asked = nil
+	}
 	unsaved = k.tasks > 0 && !k.policy.OnDemand
 	k.mu.Unlock()
-	k.answer(wanted, ErrNoSnapshots)
+	k.answer(wanted, fmt.Errorf("its agent has ended: %w", cause))
 	return unsaved
 }
 
 // saveLast saves what an agent that stops has done since the last snapshot.
 func (k *keeper) saveLast() {
-	k.begin() // after a snapshot that is being made
+	for saving := k.tryBegin(); saving != nil; saving = k.tryBegin() {
+		<-saving.over
+	}
 	if err := k.save(); err != nil {
 		k.failed(err, nil)
 	}

@@ -12,14 +12,15 @@ import (
 
 // job runs leases of an agent, one after the other, on a goroutine that may be left behind.
 type job struct {
-	agent *agent
-	lease *routing.Lease
-	stray stray
-	runs  func()               // job.run, bound once
-	loses func(*routing.Lease) // job.beginPatience
-	life  detector.Stamp
-	saves saves
-	seen  *routing.Lease // whose signs of life the watchman has seen last; the looks' own
+	agent  *agent
+	lease  *routing.Lease
+	stray  stray
+	runs   func()               // job.run, bound once
+	loses  func(*routing.Lease) // job.beginPatience
+	life   detector.Stamp
+	saves  saves
+	saving atomic.Bool    // the handler has returned, and its agent's state is being saved
+	seen   *routing.Lease // whose signs of life the watchman has seen last; the looks' own
 
 	mu       sync.Mutex                    // guards the rest, but for reading handled
 	begun    *routing.Lease                // the last one
@@ -96,7 +97,10 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 		}
 		span.end(o, failure, lost)
 	}()
-	a.keeper.begin()
+	if err := a.keeper.begin(ctx, j.lease); err != nil {
+		returned, cutShort = true, true
+		return routing.Released(err), false, nil
+	}
 	value, err := handler.Run(ctx, j.lease.Input())
 	cutShort = err != nil && ctx.Err() != nil
 	switch {
@@ -109,7 +113,9 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	default:
 		o = routing.Error(err)
 	}
+	j.saving.Store(true)
 	o, j.saves = a.keeper.end(o)
+	j.saving.Store(false)
 	returned = true
 	return o, false, nil
 }

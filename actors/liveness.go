@@ -162,7 +162,8 @@ func (l Liveness) judge(silence time.Duration, known *detector.Pace, strikes fun
 
 // HungError is the reason of a node that was busy and showed no progress for so long that it counts as hung. errors.Is finds ErrHung.
 type HungError struct {
-	Task    string        // that the agent was working on; empty for an actor
+	Task    string        // that the agent was working on; empty for an actor, or an agent that had none
+	In      string        // "Snapshot" if that is where it hangs; empty for a handler, or an actor's Receive
 	Silence time.Duration // since its last sign of life, by the tree's clock
 	Last    time.Time     // when that was
 	Phi     float64       // how suspicious that is; 0 while too little is known
@@ -171,7 +172,12 @@ type HungError struct {
 
 func (e *HungError) Error() string {
 	of := ""
-	if e.Task != "" {
+	switch {
+	case e.In != "" && e.Task != "":
+		of = " in " + e.In + " after task " + e.Task
+	case e.In != "":
+		of = " in " + e.In
+	case e.Task != "":
 		of = " in task " + e.Task
 	}
 	why := fmt.Sprintf("phi %.1f", e.Phi)

@@ -8,6 +8,7 @@ import (
 var (
 	_ worker           = (*incarnation)(nil)
 	_ worker           = (*job)(nil)
+	_ worker           = (*saving)(nil)
 	_ routing.Observer = (*job)(nil)
 )
 
@@ -35,12 +36,16 @@ func (in *incarnation) cutShort() bool {
 
 func (in *incarnation) strikes() (before int, last bool) { return 0, false }
 
-// kindOfWork is the node's, or that of all instances of its template.
 func (in *incarnation) kindOfWork() (string, *detector.Pace) {
-	if n := in.node; n.parent == nil || n.parent.spec().supervisor.template == nil {
-		return "actor " + n.path, nil
+	return "actor " + in.node.species(), nil
+}
+
+// species is the path of the node, or of the template whose instance it is.
+func (n *node) species() string {
+	if n.parent == nil || n.parent.spec().supervisor.template == nil {
+		return n.path
 	}
-	return "actor " + in.node.parent.spec().supervisor.template.path, nil
+	return n.parent.spec().supervisor.template.path
 }
 
 func (in *incarnation) liveness() Liveness { return in.node.liveness() }
@@ -154,6 +159,9 @@ func (j *job) recovered() {
 
 func (j *job) silent(k EventKind, reason *HungError) uint64 {
 	reason.Task = j.seen.ID()
+	if j.saving.Load() {
+		reason.In = "Snapshot"
+	}
 	return j.agent.in.silent(k, reason, reason.Task)
 }
 
@@ -164,13 +172,58 @@ func (j *job) hangs(reason *HungError, fails bool) {
 	if fails && !j.giveUp(l) {
 		return
 	}
-	in := j.agent.in
 	seq := j.silent(Hung, reason)
 	if !fails {
 		return
 	}
-	in.blame(seq)
 	j.agent.cancel(reason)
 	l.SettleHung(reason)
-	in.fail(reason)
+	j.agent.hung(reason, seq)
+}
+
+// hung ends the agent, for what the event says.
+func (a *agent) hung(reason *HungError, event uint64) {
+	a.cancel(reason)
+	a.in.blame(event)
+	a.in.fail(reason)
+}
+
+// ---- an agent that saves its state while no handler runs
+
+func (s *saving) atWork() (busy, judged bool) { return s.goesOn() && s.keeper.agent.in.isUp(), true }
+
+func (s *saving) goesOn() bool {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	return s.keeper.saving == s
+}
+
+func (s *saving) cutShort() bool { return !s.keeper.agent.in.isUp() }
+
+func (s *saving) strikes() (before int, last bool) { return 0, false }
+
+func (s *saving) kindOfWork() (string, *detector.Pace) {
+	return "snapshot " + s.keeper.agent.in.node.species(), nil
+}
+
+func (s *saving) liveness() Liveness { return s.keeper.agent.in.node.liveness() }
+
+func (s *saving) suspected(reason *HungError) { s.silent(Suspected, reason) }
+
+func (s *saving) recovered() { s.keeper.agent.in.recovered() }
+
+func (s *saving) silent(k EventKind, reason *HungError) uint64 {
+	reason.In = "Snapshot"
+	return s.keeper.agent.in.silent(k, reason, nil)
+}
+
+// hangs takes the agent from its supervisor. The tasks that wait for the snapshot go back to the hub.
+func (s *saving) hangs(reason *HungError, fails bool) {
+	if !s.goesOn() {
+		return
+	}
+	seq := s.silent(Hung, reason)
+	if fails {
+		s.keeper.agent.hung(reason, seq)
+	}
 }

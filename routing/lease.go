@@ -21,6 +21,7 @@ type Lease struct {
 
 	node[*Lease]       // leases of the spoke; guarded by the hub's mutex
 	returned     bool  // the spoke has settled it; guarded by the hub's mutex
+	held         bool  // see Hold; guarded by the hub's mutex
 	pulled       bool  // it was returned by Settle; not written after that
 	waits        int32 // goroutines of the handler that await something; guarded by the hub's mutex
 

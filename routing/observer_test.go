@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -63,4 +64,48 @@ func TestAHungHandlerIsSettledWithoutCallbacks(t *testing.T) {
 		assert.Nil(t, next)
 		assert.False(t, accepted, "it came too late")
 	})
+}
+
+// As long as a spoke holds a lease, the attempt's time limit stands still, whether its context was asked for or not; its deadline doesn't.
+func TestALeaseThatIsHeldHasItsTimeStill(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		inWorld(t, routing.Options{}, func(w *world) {
+			s := w.join("a", 1, 1)
+			handle := w.submit(1, routing.Timeout(10*time.Second))
+			l := s.only()
+			ctx := l.Context(context.Background())
+			if asked {
+				ctx.Done()
+			}
+			w.pass(6 * time.Second)
+			goOn := l.Hold()
+			w.pass(time.Hour)
+			require.NoError(t, ctx.Err())
+			require.Equal(t, routing.StateLeased, handle.Status())
+			goOn()
+			w.pass(3 * time.Second)
+			require.NoError(t, ctx.Err())
+			w.pass(2 * time.Second)
+			require.ErrorIs(t, context.Cause(ctx), routing.ErrAttemptTimeout)
+			info, _ := w.hub.Inspect(handle.ID())
+			require.Equal(t, routing.OutcomeTimedOut, info.Attempts[0].Outcome)
+			s.Leave(errBroken)
+		})
+		inWorld(t, routing.Options{}, func(w *world) {
+			s := w.join("a", 1, 1)
+			handle := w.submit(1, routing.Timeout(10*time.Second), routing.Deadline(time.Now().Add(time.Minute)))
+			l := s.only()
+			ctx := l.Context(context.Background())
+			if asked {
+				ctx.Done()
+			}
+			goOn := l.Hold()
+			w.pass(2 * time.Minute)
+			require.ErrorIs(t, context.Cause(ctx), routing.ErrExpired)
+			require.Equal(t, routing.StateExpired, handle.Status())
+			goOn()
+			l.Settle(routing.Released(errBroken))
+			s.Leave(errBroken)
+		})
+	}
 }

@@ -100,7 +100,38 @@ func (l *Lease) stopResting() {
 }
 
 // overtime reports whether the attempt has outlived its time limit.
-func (l *Lease) overtime(now int64) bool { return l.expires != 0 && l.waits == 0 && l.expires <= now }
+func (l *Lease) overtime(now int64) bool {
+	return l.expires != 0 && !l.standsStill() && l.expires <= now
+}
+
+// standsStill reports whether the attempt's time limit does.
+func (l *Lease) standsStill() bool { return l.waits > 0 || l.held }
+
+// Hold is for a spoke that isn't ready for the lease yet: until it calls goOn, once, the attempt's time limit stands still, and nobody expects progress. Its
+// credit stays in use. It must be over before the handler runs.
+func (l *Lease) Hold() (goOn func()) {
+	l.hold(true)
+	return func() { l.hold(false) }
+}
+
+func (l *Lease) hold(held bool) {
+	l.observe(held)
+	h := l.hub
+	h.mu.Lock()
+	defer h.unlock()
+	if l.returned {
+		return
+	}
+	l.held = held
+	if held {
+		l.pauseClock(h.clock.now())
+	} else {
+		l.resumeClock(h.clock.now())
+	}
+	if l.task.lease == l {
+		h.plan(l.task)
+	}
+}
 
 // pauseClock stops the clock of the attempt's time limit. The hub's mutex is held.
 func (l *Lease) pauseClock(now int64) {

@@ -143,7 +143,7 @@ func (t *task) nextDue() int64 {
 	}
 	due, other := t.deadline, int64(0)
 	switch {
-	case t.state == StateLeased && t.lease.waits == 0:
+	case t.state == StateLeased && !t.lease.standsStill():
 		other = t.lease.expires
 	case t.place == delayed, t.place == held:
 		other = t.readyAt
