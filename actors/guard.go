@@ -30,6 +30,9 @@ func TreeFromContext(ctx context.Context) (*Tree, bool) {
 // open fn isn't run, and the error says for how long: returned from the handler, it delays the task without charging it. An agent that names the
 // breaker in its Guards isn't even given tasks then.
 //
+// While the breaker's node isn't up the call waits for it: no longer than the operation timeout (ten seconds if there is none), which begins anew when it is made, nor than
+// ctx. Then it comes back as a [*NotTakenError]. A node that nobody is about to start says so at once.
+//
 // An error is tried again by one layer only: by the hub, as the task's outcome. The Retry of an External counts in tasks that the hub doesn't try
 // again, submitted with routing.MaxAttempts(1); in others the context is marked with [breaker.WithoutRetry].
 func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T, error)) (T, error) {
@@ -38,10 +41,11 @@ func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T,
 	if err != nil {
 		return zero, err
 	}
-	if _, limited := ctx.Deadline(); limited || to.guard.Breaker().Config().OperationTimeout != breaker.NoTimeout {
+	_, limited := ctx.Deadline()
+	if limited = limited || to.guard.Breaker().Config().OperationTimeout != breaker.NoTimeout; limited {
 		defer routing.Waiting(ctx)()
 	}
-	return throughGuard(ctx, to, func(ctx context.Context) (T, error) { return breaker.Through(ctx, to.tree.system, to.pid, fn) })
+	return throughGuard(ctx, to, func(ctx context.Context) (T, error) { return inTurn(ctx, to, !limited, breaker.Through[T], fn) })
 }
 
 // throughGuard makes a call by way of a breaker node, and of what else of an External stands before it: that may make more than one attempt.

@@ -21,7 +21,7 @@ const (
 // with each piece. How long the pieces of this breaker's answers usually are apart is learned, and how long it takes until the first; a
 // silence that is too suspicious for the breaker's Stream ends fn's context, counts as a failure of the dependency, and comes back as a
 // [*breaker.StalledError]: returned from the handler, the task is tried again. The breaker's operation timeout doesn't apply: a long
-// answer that goes on is a good one. (Its half-open lease does: give it the time that an answer may take.)
+// answer that goes on is a good one. (Its half-open lease does: give it the time that an answer may take. And it bounds how long the call waits for the node, as with Guard.)
 //
 // An External whose Retry counts, see [Guard], makes the call again by itself; each attempt is a stream of its own.
 //
@@ -32,8 +32,8 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 	if err != nil {
 		return zero, err
 	}
-	goesOn := func() {}
-	if n.streamLiveness().OnHung == HungFail {
+	goesOn, ends := func() {}, n.streamLiveness().OnHung == HungFail
+	if ends {
 		goesOn = routing.Waiting(ctx)
 		defer goesOn()
 	}
@@ -47,7 +47,7 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 			}
 			s.cancel(nil)
 		}()
-		return breaker.ThroughWatched(s.ctx, n.tree.system, n.pid, func(ctx context.Context) (T, error) {
+		return inTurn(s.ctx, n, !ends, breaker.ThroughWatched[T], func(ctx context.Context) (T, error) {
 			s.began = time.Now()
 			defer s.over.Store(true)
 			n.tree.watchman.sign(&s.life, s)
