@@ -38,16 +38,17 @@ const (
 //
 // Progress of an agent's handler is its start, each routing.Progress and routing.Beat, and each begin and end of a guarded call. While it waits for a guarded call
 // with a time limit, or has a time limit of its own (routing.Timeout, a deadline), that limit holds and nobody judges it. Progress of an actor is each
-// message it begins to handle. A node that is starting, stopping, suspended, or waiting for its restart isn't judged.
+// message it begins to handle. A node that is starting, stopping, suspended, or waiting for its restart isn't judged. A Snapshot that is made while no handler runs is
+// judged by itself, and those that wait for it aren't.
 //
 // How long silences usually are is learned: for handlers by task type, for actors by node (instances of one template together). A silence is measured by
 // the tree's own clock, which doesn't count that the whole process stood still, once for however long; but if it does so again and again, all that is
 // beyond half a minute, and a tenth of the time, counts (see detector.ClockConfig.MaxLag).
 //
 // What is learned may be wrong: of work that is mostly quick and now and then takes long, say. So a silence that is less than twice as long as the longest
-// of late never counts, and a task has four times as long after each of its strikes: if it was alive, that is learned. And no task gets into
-// quarantine because phi was wrong: if the next strike is the last one (see routing.Lease.Strikes), only Max counts. (So it does for all tasks if the hub puts
-// them aside at the first.)
+// of late never counts, and a task has four times as long after each of its strikes, as an actor has after each time in the last day that it failed because
+// of its phi: if it was alive, that is learned. And no task gets into quarantine because phi was wrong: if the
+// next strike is the last one (see routing.Lease.Strikes), only Max counts. (So it does for all tasks if the hub puts them aside at the first.)
 //
 // The zero value has the defaults. All of it may be changed while the tree runs: [Tree.Reconfigure].
 type Liveness struct {

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"time"
+
 	"github.com/mistersmith/mistersmith/detector"
 	"github.com/mistersmith/mistersmith/routing"
 )
@@ -34,10 +36,26 @@ func (in *incarnation) cutShort() bool {
 	return !in.staysUp() || in.suspended
 }
 
-func (in *incarnation) strikes() (before int, last bool) { return 0, false }
+func (in *incarnation) strikes() (before int, last bool) { return in.node.guesses(""), false }
 
 func (in *incarnation) kindOfWork() (string, *detector.Pace) {
 	return "actor " + in.node.species(), nil
+}
+
+// guessMemory is for how long a node that was ended on a guess is given more time.
+const guessMemory = 24 * time.Hour
+
+// guesses is how often of late the node was ended because phi said that it hung, outside of a task and in the code of that name. Nothing was learned of what it did then.
+func (n *node) guesses(in string) (count int) {
+	n.ref.mu.Lock()
+	defer n.ref.mu.Unlock()
+	since := time.Now().Add(-guessMemory)
+	for _, f := range n.read().history {
+		if hung, ok := f.Err.(*HungError); ok && f.Time.After(since) && !hung.Max && hung.Task == "" && hung.In == in {
+			count++
+		}
+	}
+	return count
 }
 
 // species is the path of the node, or of the template whose instance it is.
@@ -200,7 +218,9 @@ func (s *saving) goesOn() bool {
 
 func (s *saving) cutShort() bool { return !s.keeper.agent.in.isUp() }
 
-func (s *saving) strikes() (before int, last bool) { return 0, false }
+func (s *saving) strikes() (before int, last bool) {
+	return s.keeper.agent.in.node.guesses("Snapshot"), false
+}
 
 func (s *saving) kindOfWork() (string, *detector.Pace) {
 	return "snapshot " + s.keeper.agent.in.node.species(), nil
