@@ -340,19 +340,19 @@ func TestLivenessAHandlerThatAwaitsForHours(t *testing.T) {
 				}
 				return n, ctx.Err()
 			}).With(actors.Lifecycle{Liveness: &actors.Liveness{Max: 30 * time.Second}}),
-			actors.Pool(2, actors.Agent("long", longType, func(ctx context.Context, hours int) (int, error) {
-				for range hours * 3600 / 20 {
+			actors.Pool(2, actors.Agent("long", longType, func(ctx context.Context, halfHours int) (int, error) {
+				for range halfHours * 1800 / 20 {
 					time.Sleep(20 * time.Second)
 					routing.Beat(ctx)
 				}
-				return hours, nil
+				return halfHours, nil
 			}).With(actors.Lifecycle{Liveness: &actors.Liveness{Max: 30 * time.Second}})),
 		}})
 		h, err := job.Submit(t.Context(), tree, 1)
 		require.NoError(t, err)
 		held := took(func() { _, err = h.Await(within(t, 24*time.Hour)) })
 		require.NoError(t, err)
-		require.InDelta(t, 6*time.Hour, held, float64(2*time.Minute), "six hours, and what its subtasks have done isn't done again")
+		require.InDelta(t, 3*time.Hour, held, float64(2*time.Minute), "three hours, and what its subtasks have done isn't done again")
 		info, _ := tree.Hub().Inspect(h.ID())
 		require.Equal(t, routing.OutcomeHung, info.Attempts[0].Outcome)
 		require.Equal(t, 1, node(t, tree, "root/parent").Restarts)

@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -194,6 +195,28 @@ func TestASnapshotOfATaskThatHangs(t *testing.T) {
 		require.ErrorContains(t, reason, "no progress in Snapshot after task "+h.ID()+" for 1m")
 		g.open()
 		synctest.Wait()
+		stop(t, tree)
+	})
+}
+
+// Snapshots that are mostly quick may now and then take long: the agent is ended for that once.
+func TestLivenessOfMixedSnapshots(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		var takes atomic.Int64
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+			saver(func() { time.Sleep(time.Duration(takes.Load())) }, actors.SnapshotPolicy{OnDemand: true}, actors.Liveness{}),
+		}})
+		for range 3 {
+			takes.Store(int64(50 * time.Millisecond))
+			for range 30 {
+				require.NoError(t, tree.SaveSnapshot(t.Context(), "root/saver"))
+				time.Sleep(time.Second)
+			}
+			takes.Store(int64(5 * time.Second))
+			_ = tree.SaveSnapshot(t.Context(), "root/saver")
+			time.Sleep(10 * time.Second)
+		}
+		require.Equal(t, 1, node(t, tree, "root/saver").Failures)
 		stop(t, tree)
 	})
 }
