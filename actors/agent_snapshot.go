@@ -257,9 +257,6 @@ type saves struct {
 // end is called when a handler has returned, with its outcome, and adds a snapshot to that if one is due.
 func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 	var s saves
-	if k == nil {
-		return o, s
-	}
 	k.mu.Lock()
 	s.counted, s.before = true, k.tasks
 	k.tasks++
@@ -366,15 +363,22 @@ func (k *keeper) want(answer chan error) {
 
 // run saves until nobody wants it any more.
 func (s *saving) run() {
+	for s.once() {
+	}
+}
+
+// once saves, and reports whether more have come meanwhile who want it.
+func (s *saving) once() (more bool) {
 	k := s.keeper
-	for more := true; more; {
-		k.agent.in.node.tree.watchman.sign(&s.life, s)
-		err := k.save()
+	k.agent.in.node.tree.watchman.sign(&s.life, s)
+	err := ErrGoexit
+	defer func() { // also if the user's code ends the goroutine: then nobody is left to save for the others
 		k.mu.Lock()
 		asked := s.asked
-		s.asked, k.wanted = k.wanted, nil // those who came meanwhile
-		if more = len(s.asked) > 0; !more {
-			k.saving = nil
+		s.asked, k.wanted = k.wanted, nil
+		if more = len(s.asked) > 0 && err != ErrGoexit; !more {
+			asked = append(asked, s.asked...)
+			k.saving, s.asked = nil, nil
 			close(s.over)
 		}
 		k.mu.Unlock()
@@ -383,7 +387,9 @@ func (s *saving) run() {
 		} else {
 			k.answer(asked, nil)
 		}
-	}
+	}()
+	err = k.save()
+	return
 }
 
 // save makes a snapshot and keeps it.

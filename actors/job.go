@@ -113,9 +113,11 @@ func (j *job) handle() (o routing.Outcome, lost bool, failure error) {
 	default:
 		o = routing.Error(err)
 	}
-	j.saving.Store(true)
-	o, j.saves = a.keeper.end(o)
-	j.saving.Store(false)
+	if a.keeper != nil {
+		j.saving.Store(true)
+		o, j.saves = a.keeper.end(o)
+		j.saving.Store(false)
+	}
 	returned = true
 	return o, false, nil
 }

@@ -220,3 +220,31 @@ func TestLivenessOfMixedSnapshots(t *testing.T) {
 		stop(t, tree)
 	})
 }
+
+// A Snapshot that ends its goroutine keeps no task waiting.
+func TestASnapshotThatEndsItsGoroutine(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		ends := true
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{saver(func() {
+			if ends {
+				ends = false
+				time.Sleep(time.Second)
+				goexit()
+			}
+		}, actors.SnapshotPolicy{OnDemand: true}, actors.Liveness{})}})
+		saved := make(chan error, 2)
+		for range 2 {
+			go func() { saved <- tree.SaveSnapshot(t.Context(), "root/saver") }()
+		}
+		synctest.Wait()
+		require.Equal(t, 2*time.Second, took(func() {
+			_, err := job.Do(t.Context(), tree, 1)
+			require.NoError(t, err)
+		}))
+		require.ErrorIs(t, <-saved, actors.ErrGoexit)
+		require.ErrorIs(t, <-saved, actors.ErrGoexit)
+		require.NoError(t, tree.SaveSnapshot(t.Context(), "root/saver"))
+		requireRunning(t, tree, "root/saver", 1)
+		stop(t, tree)
+	})
+}
