@@ -13,8 +13,8 @@ import (
 	"github.com/mistersmith/mistersmith/routing"
 )
 
-// NotTakenError says that the node of a breaker didn't take a guarded call in time: it is starting, waiting for its restart, stopped, or too busy. The call wasn't made,
-// and the breaker has heard nothing of it. errors.Is finds ErrNotUp and breaker.ErrStopped or, if the node is running, breaker.ErrSaturated; and the caller's
+// NotTakenError says that the node of a breaker didn't take a guarded call in time: it is starting, waiting for its restart, stopped, or too busy. The call
+// wasn't made, and the breaker has heard nothing of it. errors.Is finds ErrNotUp and breaker.ErrStopped or, if the node is running, breaker.ErrSaturated; and the caller's
 // context.Canceled or context.DeadlineExceeded, if that was it. Returned from a handler it delays the task, uncharged.
 type NotTakenError struct {
 	Path   string        // of the node
@@ -61,8 +61,8 @@ const (
 // through is breaker.Through or breaker.ThroughWatched.
 type through[T any] func(context.Context, *actor.ActorSystem, *actor.PID, func(context.Context) (T, error)) (T, error)
 
-// inTurn makes a call through a breaker node, and waits for the node to take it for as long as that call may last, or ten seconds if there is no limit. Nobody judges the caller
-// meanwhile, if waits says that it doesn't wait anyway.
+// inTurn makes a call through a breaker node, and waits for the node to take it for as long as the call may last then, or ten seconds if that has no limit.
+// If waits, nobody judges the caller meanwhile; else the caller has seen to that.
 func inTurn[T any](ctx context.Context, to *node, waits bool, through through[T], fn func(context.Context) (T, error)) (T, error) {
 	q := &queued{to: to, began: time.Now(), done: func() {}}
 	if waits {

@@ -82,7 +82,7 @@ func (in *incarnation) recovered() {
 // hangs fences the incarnation off if it fails by it: nothing else gets it off its goroutine.
 func (in *incarnation) hangs(reason *HungError, fails bool) {
 	in.node.ref.mu.Lock()
-	if !in.staysUp() { // since it was looked at
+	if !in.staysUp() || in.ordered { // since it was looked at
 		in.node.ref.mu.Unlock()
 		return
 	}
