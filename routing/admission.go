@@ -400,12 +400,19 @@ type pace struct {
 
 func (p *pace) settled(now int64) {
 	if p.last != 0 {
-		p.mean += (now - p.last - p.mean) / 16
+		p.mean += (min(now-p.last, longestGap) - p.mean) / 16
 	}
 	p.last = now
 }
 
+const (
+	fewPlaces    = 8
+	maxFullAfter = 10 * time.Second
+	// longestGap is all that an idle time counts: more would make no difference to retryAfter, but would be remembered for long.
+	longestGap = int64(maxFullAfter / fewPlaces)
+)
+
 // retryAfter guesses when a few places will be free.
 func (p *pace) retryAfter() time.Duration {
-	return min(max(time.Duration(p.mean*8), 10*time.Millisecond), 10*time.Second)
+	return min(max(time.Duration(p.mean*fewPlaces), 10*time.Millisecond), maxFullAfter)
 }

@@ -118,11 +118,11 @@ func (b *taskBooks) account(s routing.State) *uint64 {
 	return [...]*uint64{&c.Waiting, &c.Leased, &c.Done, &c.Failed, &c.Quarantined, &c.Cancelled, &c.Expired}[s]
 }
 
-// behind returns how many tasks were accepted of which no event has told yet.
+// behind returns how many tasks were accepted, and attempts begun, of which no event has told yet.
 func (b *taskBooks) behind(hub routing.Counts) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return hub.Accepted - min(b.counts.Accepted, hub.Accepted)
+	return hub.Accepted - min(b.counts.Accepted, hub.Accepted) + hub.Attempts - min(b.counts.Attempts, hub.Attempts)
 }
 
 // difference says what is wrong: events that must not have been, or other figures than the hub's. It may be asked while nothing goes on.

@@ -56,7 +56,7 @@ func (u *raceSubmitter) work(l *raceTime) (finished bool) {
 		if u.begun%200 == 0 && !u.finish(l, len(u.pending)/2) {
 			return false
 		}
-		for u.begun%10 == 0 && l.books.behind(hub.Counts()) > raceLag && hub.StoreErr() == nil && !l.stopped() {
+		for u.begun%10 == 0 && l.lags() && hub.StoreErr() == nil && !l.stopped() {
 			time.Sleep(100 * time.Microsecond)
 		}
 	}
