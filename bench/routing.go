@@ -12,11 +12,12 @@ import "github.com/mistersmith/mistersmith/routing"
 //   - A future of protoactor's has a time limit, and so a timer; a task without a deadline has none.
 //   - "bare replies" are requests whose answers go to a process that counts them: nobody knows which answer belongs to which request.
 //   - Our tree has its defaults: 100,000 results are remembered. Nobody has subscribed to its events.
+//   - Only the durable case has a store.
 var taskRouting = part{"routing", func(s size) ([]benchmark, []string, func()) {
 	return []benchmark{
 		oneInFlight(s), manyInFlight(s), waitingTasks(s),
 		spokes(s, "least loaded", routing.LeastLoaded), spokes(s, "power of two", func() routing.Balancer { return routing.PowerOfTwo() }),
 		spokes(s, "consistent hash", func() routing.Balancer { return routing.ConsistentHash() }),
-		waitingMemory(),
+		waitingMemory(), durableTasks(s),
 	}, nil, func() {}
 }}

@@ -21,6 +21,7 @@ func (g *gate) full() bool { return g.limit > 0 && g.used >= g.limit }
 type waiter struct {
 	node[*waiter]
 	task  *task
+	hasty bool          // it came with FailFast
 	at    *gate         // where it stands in line; nil once it is answered
 	fresh bool          // it was accepted, and not an older task with the same id
 	err   error         // it was refused
@@ -100,7 +101,7 @@ func (h *Hub) admit(t *task, typeName string, s *submission) (_ *task, fresh boo
 		h.accept(t, now)
 		return t, true, nil, h.start(t, now), nil
 	case s.wait:
-		return nil, false, h.standInLine(t), nil, nil
+		return nil, false, h.standInLine(t, s.failFast), nil, nil
 	}
 	h.books.Refused++
 	return nil, false, nil, nil, h.queueFull(t.lane, full)
@@ -167,10 +168,8 @@ func (h *Hub) prepare(t *task, typeName string, s *submission, now int64) error 
 	if err != nil {
 		return fmt.Errorf("submit task of type %q: %w", typeName, err)
 	}
-	if s.failFast && lane.shut > 0 {
-		if only := h.ownSpokeToBe(t); lane.shutsOut(only) {
-			return h.circuitsOpen(lane, only)
-		}
+	if s.failFast {
+		return h.wouldBeShutOut(t)
 	}
 	return nil
 }
@@ -252,8 +251,11 @@ func (h *Hub) queueFull(l *lane, full *gate) error {
 	return err
 }
 
-func (h *Hub) standInLine(t *task) *waiter {
-	w := &waiter{task: t, done: make(chan struct{})}
+func (h *Hub) standInLine(t *task, hasty bool) *waiter {
+	w := &waiter{task: t, hasty: hasty, done: make(chan struct{})}
+	if hasty {
+		h.hasty++
+	}
 	if t.lane.gate.full() {
 		w.at = &t.lane.gate
 	} else {
@@ -298,6 +300,9 @@ func (h *Hub) leaveLine(w *waiter) {
 // answer ends a waiter's wait: with a task, or with an error.
 func (h *Hub) answer(w *waiter, t *task, err error) {
 	w.leaveParent()
+	if w.hasty {
+		h.hasty--
+	}
 	w.at, w.task, w.err = nil, t, err
 	if err != nil {
 		h.books.Refused++
@@ -344,6 +349,9 @@ func (h *Hub) turnedAway(w *waiter, now int64) bool {
 	known, err := h.known(t.id, t.lane.name)
 	if err == nil && t.overdue(now) {
 		err = ErrExpired
+	}
+	if known == nil && err == nil && w.hasty {
+		err = h.wouldBeShutOut(t)
 	}
 	if known == nil && err == nil {
 		return false
@@ -392,12 +400,19 @@ type pace struct {
 
 func (p *pace) settled(now int64) {
 	if p.last != 0 {
-		p.mean += (now - p.last - p.mean) / 16
+		p.mean += (min(now-p.last, longestGap) - p.mean) / 16
 	}
 	p.last = now
 }
 
+const (
+	fewPlaces    = 8
+	maxFullAfter = 10 * time.Second
+	// longestGap is all that an idle time counts: more would make no difference to retryAfter, but would be remembered for long.
+	longestGap = int64(maxFullAfter / fewPlaces)
+)
+
 // retryAfter guesses when a few places will be free.
 func (p *pace) retryAfter() time.Duration {
-	return min(max(time.Duration(p.mean*8), 10*time.Millisecond), 10*time.Second)
+	return min(max(time.Duration(p.mean*fewPlaces), 10*time.Millisecond), maxFullAfter)
 }

@@ -27,6 +27,11 @@ type taskChange struct {
 	attempts int // how many of the attempts are its own
 }
 
+// aside reports whether the task is in quarantine by its record.
+func (c *taskChange) aside() bool {
+	return !c.gone && c.state == StateQuarantined && !c.record.Discarded
+}
+
 // copyChanges copies what a batch is about. The caller holds the hub's mutex.
 func (h *Hub) copyChanges(b *batch) *changes {
 	c := &changes{batch: b, wall: h.clock.wall(), tasks: make([]taskChange, len(b.tasks)), books: h.booksRecord(), snapshots: b.snapshots}

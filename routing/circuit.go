@@ -73,7 +73,8 @@ func (e *CircuitOpenError) RetryAfter() time.Duration { return e.After }
 const unknownUntil = time.Second
 
 // FailFast refuses the task with a [*CircuitOpenError] if every spoke that may have it is behind an open circuit: those of its type, or the one of
-// its [Key] with a [Placer], or that of a part of a broadcast. Without it the task is accepted, and waits. It doesn't matter for a task that is known by its [ID].
+// its [Key] with a [Placer], or that of a part of a broadcast. With [Wait] it is also refused if that comes to be so while it waits for room. Without
+// FailFast the task is accepted, and waits. It doesn't matter for a task that is known by its [ID].
 func FailFast() SubmitOption {
 	return func(s *submission) { s.failFast = true }
 }
@@ -170,6 +171,7 @@ func (h *Hub) connect(s *Spoke, names []string) {
 		c.spokes = append(c.spokes, s)
 		if c.shut {
 			s.shutBy(+1)
+			h.reviewHasty()
 		}
 	}
 }
@@ -210,6 +212,7 @@ func (h *Hub) adjust(c *circuit) {
 	by := -1
 	if shut {
 		by = +1
+		h.reviewHasty()
 	}
 	for _, s := range c.spokes {
 		s.shutBy(by)
@@ -293,6 +296,46 @@ func (h *Hub) ownSpokeToBe(t *task) *Spoke {
 	default:
 		return st.owner.spoke
 	}
+}
+
+// wouldBeShutOut says why a task that isn't accepted yet would wait for circuits. It is nil if it wouldn't.
+func (h *Hub) wouldBeShutOut(t *task) error {
+	if t.lane.shut == 0 {
+		return nil
+	}
+	if only := h.ownSpokeToBe(t); t.lane.shutsOut(only) {
+		return h.circuitsOpen(t.lane, only)
+	}
+	return nil
+}
+
+// reviewHasty looks, once the lock is given up, who waits for a place with FailFast and has come to be shut out.
+func (h *Hub) reviewHasty() {
+	if h.hasty > 0 {
+		h.after = append(h.after, h.refuseShutOut)
+	}
+}
+
+func (h *Hub) refuseShutOut() {
+	h.mu.Lock()
+	defer h.release(0)
+	gates := make([]*gate, 0, len(h.lanes)+1)
+	for _, l := range h.lanes {
+		gates = append(gates, &l.gate)
+	}
+	for _, g := range append(gates, &h.gate) { // that last: who leaves it lets another go on to it from the line of its type
+		for w := g.line.head; w != nil && h.hasty > 0; {
+			next := w.next
+			if w.hasty {
+				if err := h.wouldBeShutOut(w.task); err != nil {
+					h.leaveLine(w)
+					h.answer(w, nil, err)
+				}
+			}
+			w = next
+		}
+	}
+	h.admitWaiting(h.clock.now())
 }
 
 // circuitsOpen says why a task is shut out. only is the only spoke that may have it; nil if every spoke of the lane may.

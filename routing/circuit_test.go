@@ -512,3 +512,90 @@ func TestFailFastWithAKeyGoesByTheSpokeOfTheKey(t *testing.T) {
 		require.Len(t, spokes["right"].leases(), accepted+1)
 	})
 }
+
+// Who waits for room with FailFast is refused as soon as a circuit opens: while it is open, nothing makes room.
+func TestFailFastWhileItWaitsForRoom(t *testing.T) {
+	shutters := map[string]func(w *world, free *spoke){
+		"the circuit opens":           func(w *world, _ *spoke) { w.set("llm", open) },
+		"the last other spoke leaves": func(w *world, free *spoke) { free.Leave(nil) },
+	}
+	for name, shut := range shutters {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, routing.Options{Capacity: 4, Types: map[string]routing.TypeOptions{"double": {Capacity: 2}}}, func(w *world) {
+				s := w.behind("a", 1, 1, "llm")
+				var free *spoke
+				if name != "the circuit opens" {
+					free = w.join("free", 1, 1)
+					free.Pause()
+					w.set("llm", open)
+				}
+				w.submit(1)
+				w.submit(2)
+				fast, patient := make(chan error, 2), make(chan error, 1)
+				submit := func(to chan error, opts ...routing.SubmitOption) {
+					_, err := double.Submit(context.Background(), w.hub, 3, opts...)
+					to <- err
+				}
+				go submit(fast, routing.Wait(), routing.FailFast())
+				synctest.Wait()
+				go submit(patient, routing.Wait())
+				synctest.Wait()
+				go submit(fast, routing.FailFast(), routing.Wait())
+				w.pass(time.Minute)
+				require.Empty(t, fast, "a spoke is there for it")
+
+				shut(w, free)
+				synctest.Wait()
+				require.Len(t, fast, 2)
+				var why *routing.CircuitOpenError
+				require.ErrorAs(t, <-fast, &why)
+				require.Equal(t, []string{"llm"}, why.Circuits)
+				require.ErrorAs(t, <-fast, &why)
+				require.Empty(t, patient)
+				require.EqualValues(t, 2, w.hub.Counts().Refused)
+
+				w.set("llm", closed)
+				for s.settle(s.only(), routing.Done(0)); len(s.leases()) > 0; s.settle(s.only(), routing.Done(0)) {
+				}
+				require.NoError(t, <-patient)
+				require.EqualValues(t, 3, w.hub.Counts().Done)
+			})
+		})
+	}
+}
+
+// Whoever stands behind one that is refused goes on to the place which that had of its type.
+func TestFailFastGivesItsPlaceOfItsTypeToTheNext(t *testing.T) {
+	inWorld(t, routing.Options{Capacity: 3, Types: map[string]routing.TypeOptions{"double": {Capacity: 2}}}, func(w *world) {
+		w.behind("a", 1, 1, "llm")
+		w.join("b", 1, 1, shout.Name())
+		w.submit(1)
+		others := make([]*routing.Handle[string], 2)
+		for i := range others {
+			var err error
+			others[i], err = shout.Submit(context.Background(), w.hub, "x")
+			require.NoError(t, err)
+		}
+		fast, patient := make(chan error, 2), make(chan error, 1)
+		for range 2 {
+			go func() {
+				_, err := double.Submit(context.Background(), w.hub, 3, routing.Wait(), routing.FailFast())
+				fast <- err
+			}()
+			synctest.Wait()
+		}
+		go func() {
+			_, err := double.Submit(context.Background(), w.hub, 4, routing.Wait())
+			patient <- err
+		}()
+		synctest.Wait()
+		w.set("llm", open)
+		var why *routing.CircuitOpenError
+		require.ErrorAs(t, <-fast, &why)
+		require.ErrorAs(t, <-fast, &why, "the next in line, too")
+		require.Empty(t, patient)
+		require.True(t, others[0].Cancel(nil))
+		synctest.Wait()
+		require.NoError(t, <-patient)
+	})
+}

@@ -104,7 +104,12 @@ func TestPaceGuessesFromTheRecentPast(t *testing.T) {
 	}
 	assert.InDelta(t, 0.8, p.retryAfter().Seconds(), 0.1)
 	p.settled(int64(24 * time.Hour))
-	assert.Equal(t, 10*time.Second, p.retryAfter())
+	assert.InDelta(t, 1.4, p.retryAfter().Seconds(), 0.1, "one idle day is no more than one long gap")
+	for day := range int64(100) {
+		p.settled((day + 2) * int64(24*time.Hour))
+	}
+	assert.InDelta(t, 10, p.retryAfter().Seconds(), 0.1)
+	assert.LessOrEqual(t, p.retryAfter(), 10*time.Second)
 }
 
 // number is an element of both structures.

@@ -915,3 +915,41 @@ func TestAStoreThatFailsUndoesWhatWasForgottenToo(t *testing.T) {
 		})
 	}
 }
+
+func TestADiscardThatIsNotRecordedIsUndone(t *testing.T) {
+	for _, results := range []int{0, -1} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &memory{}
+			w := newWorldOf(t, quietSystem(), routing.Options{Store: store, Results: results, QuarantineAfter: 1})
+			w.declare()
+			s := w.join("a", 1, 1)
+			for _, id := range []string{"one", "two", "three", "four"} {
+				w.submit(1, routing.ID(id))
+				s = s.crash(id)
+				w.pass(time.Second)
+			}
+			require.NoError(t, w.hub.Discard("four"))
+			store.mu.Lock()
+			store.failAt = len(store.commits) + 1
+			store.mu.Unlock()
+			require.ErrorIs(t, w.hub.Discard("two"), errDisk)
+			w.pass(time.Minute)
+
+			var left []string
+			for _, q := range w.hub.Quarantined() {
+				left = append(left, q.ID)
+			}
+			assert.Equal(t, []string{"one", "two", "three"}, left, "as it is in the store, in its place")
+			_, known := w.hub.Inspect("two")
+			assert.True(t, known)
+			assert.ErrorIs(t, w.hub.Discard("two"), errDisk)
+			assert.EqualValues(t, 4, w.hub.Counts().Quarantined)
+			w.end()
+
+			w = newWorldOf(t, quietSystem(), routing.Options{Store: store.cut(store.count()), Results: results})
+			assert.Len(t, w.hub.Quarantined(), 3)
+			require.NoError(t, w.hub.Requeue("two"))
+			w.end()
+		})
+	}
+}

@@ -28,6 +28,7 @@ type Hub struct {
 	paused   bool
 	circuits map[string]*circuit
 	gate     gate
+	hasty    int // who wait for a place with FailFast
 	picks    uint64
 	shelved  map[string]struct{} // paths of spokes paused by PauseSpoke
 	closed   error               // why new tasks are refused; nil while open

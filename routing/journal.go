@@ -1,9 +1,11 @@
 package routing
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -45,6 +47,7 @@ type saved struct {
 	batch       *batch // the last one with a change of the task, until it is committed
 	state       State  // in the store
 	known       bool   // the store has it
+	aside       bool   // in quarantine
 	settled     int64  // when; on the hub's clock
 	turn        uint64 // its place in the order in which tasks wait, if it was requeued; else that is its number
 	needed      int32  // tasks that aren't settled for good and have it as an input
@@ -296,7 +299,8 @@ func (h *Hub) committed(b *batch, c *changes) {
 		if s.batch == b {
 			s.batch = nil
 		}
-		s.state, s.known = c.tasks[i].state, true
+		change := &c.tasks[i]
+		s.state, s.known, s.aside = change.state, true, change.aside()
 		if s.state.Settled() && !t.over.Load() {
 			h.finish(t)
 		}
@@ -328,7 +332,8 @@ func (h *Hub) failStore(cause error) {
 			h.undo(t)
 		}
 	}
-	h.window.dropUnsettled()
+	h.window.drop(func(t *task) bool { return !t.state.Settled() || t.saved.aside })
+	h.asideAgain(lost)
 	now := h.clock.now()
 	for _, t := range h.unsettled() {
 		h.keep(t, j.failed, now)
@@ -354,9 +359,9 @@ func (h *Hub) undo(t *task) {
 	case found != t && !s.forgotten: // it is in quarantine, and has another life
 		h.leaveInDoubt(t, h.journal.failed)
 		return
-	case s.forgotten && s.state.Settled():
+	case s.forgotten && s.state.Settled() && !s.aside:
 		return
-	case s.forgotten: // and so is its end
+	case s.forgotten: // and so is its end, or that it was discarded
 		s.forgotten, s.gone = false, false
 		if found == nil {
 			h.index.put(t)
@@ -378,6 +383,30 @@ func (h *Hub) undo(t *task) {
 		if found == t {
 			h.index.remove(t.remembered())
 		}
+	}
+}
+
+// asideAgain puts back into quarantine what was discarded, if the store doesn't know of it.
+func (h *Hub) asideAgain(lost []*batch) {
+	var back []*task
+	for _, b := range lost {
+		for _, t := range b.tasks {
+			if t.saved.aside && t.state == StateQuarantined && t.place != aside {
+				t.place = aside
+				back = append(back, t)
+			}
+		}
+	}
+	if len(back) == 0 {
+		return
+	}
+	for t := h.quarantine.head; t != nil; t = h.quarantine.head {
+		h.quarantine.remove(t)
+		back = append(back, t)
+	}
+	slices.SortStableFunc(back, func(a, b *task) int { return cmp.Compare(a.saved.settled, b.saved.settled) })
+	for _, t := range back {
+		h.quarantine.pushBack(t)
 	}
 }
 
@@ -472,7 +501,7 @@ func (h *Hub) recorded(t *task, fresh bool, err error) (*task, bool, error) {
 
 // again is what is known of a task that gets out of quarantine.
 func (s *saved) again(turn uint64) *saved {
-	return &saved{in: s.in, state: s.state, known: s.known, turn: turn}
+	return &saved{in: s.in, state: s.state, known: s.known, aside: s.aside, turn: turn}
 }
 
 // keepInput encodes what the submitter gave, if there is a store.

@@ -36,9 +36,9 @@ type Lease struct {
 type leaseExtra struct {
 	ctx      context.Context // behind the attempt's, once it was needed
 	cancel   func(cause error)
-	timer    *time.Timer    // of the time limit, if its context was made
-	restedAt int64          // since when that stands still, on the hub's clock; 0 if it doesn't
-	named    map[string]int // subtasks of the attempt, by derived id
+	timer    *time.Timer      // of the time limit, if its context was made
+	restedAt int64            // since when that stands still, on the hub's clock; 0 if it doesn't
+	named    map[uint64]int32 // subtasks of the attempt, by the hash of their derived id
 }
 
 // more returns the lease's extra, making it if there is none. The caller holds ctxMu.

@@ -83,7 +83,7 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 }
 
 // Discard gives a task in quarantine up for good: its input is dropped, its record goes to the settled ones. It fails with
-// [ErrNotQuarantined], or with a store, [ErrClosed] or a [*StoreError].
+// [ErrNotQuarantined], or with a store, [ErrClosed] or a [*StoreError]; the task stays in quarantine then.
 func (h *Hub) Discard(id string) error {
 	recorded, err := h.discardByID(id)
 	if err == nil {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// ErrCircular refuses to await one's own task, or one whose subtask one is: it would never come.
+// ErrCircular refuses to await one's own task, or one whose subtask one is: it would never come. Tasks of different families that await each other in a
+// circle aren't noticed: they wait until a deadline, a cancel or their contexts end it. Give tasks that await others by id a [Deadline].
 var ErrCircular = errors.New("a task can't await itself, nor the task that it is a subtask of")
 
 // leavesBehind reports whether the task is a subtask that the next attempt will find, as this one is over.

@@ -275,7 +275,7 @@ func (h *Hub) taskFrom(r storedTask, w wall) *task {
 	case state.Settled():
 		t.err = &TaskError{ID: t.id, Type: t.lane.name, State: state, Attempts: h.attemptsOf(t), Err: errorOf(r.Err)}
 		if state == StateQuarantined && !r.Discarded {
-			t.place = aside
+			t.place, t.saved.aside = aside, true
 		}
 	}
 	return t

@@ -161,6 +161,7 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 	h.failPinned(s, cause, now)
 	s.wakeDrain()
 	h.disconnect(s)
+	h.reviewHasty()
 	h.emit(Event{Kind: EventSpokeLeft, Spoke: s.id, Err: cause}, nil, now)
 }
 

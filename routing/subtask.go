@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // maxDepth bounds how deep subtasks may have subtasks.
@@ -23,7 +25,7 @@ const maxDepth = 1000
 //   - Its id, if it isn't given one, is made of the parent's id and of its type, key and input (as JSON), and so the same in each attempt of
 //     the parent. So an attempt that follows one that crashed finds what that had submitted: the results that are there already, and
 //     what is still running or in quarantine. What failed, was cancelled or has expired is tried anew, as the parent is. Two equal subtasks in one
-//     attempt are two tasks. An input that can't be encoded gives an id that is never found again.
+//     attempt are two tasks: for that an attempt keeps some 30 B for each subtask until it ends. An input that can't be encoded gives an id that is never found again.
 //   - As long as a handler awaits ([Handle.Await], [Type.Do], a submit with [Wait]) with its context, the credit of its attempt is free for others,
 //     and the clock of its attempt's time limit stands still. It goes on as soon as what it awaits is there, whether or not a credit is free by
 //     then: for a while the spoke may be running more than its credits.
@@ -236,17 +238,20 @@ func (h *Hub) spent(id string) bool {
 	return t != nil && (t.state == StateFailed || t.state == StateCancelled || t.state == StateExpired)
 }
 
-// subtaskID returns the next id for a subtask of the lease's task that is derived from base: it has another for each of several equal ones.
+// subtaskID returns the next id for a subtask of the lease's task that is derived from base: it has another for each of several equal ones. Of each that
+// there was the attempt keeps a hash, for as long as it lasts; two ids with the same one, of which there are none to be expected in less than billions,
+// would count as equal.
 func (l *Lease) subtaskID(base string) string {
 	l.ctxMu.Lock()
 	defer l.ctxMu.Unlock()
 	e := l.more()
 	if e.named == nil {
-		e.named = make(map[string]int)
+		e.named = make(map[uint64]int32)
 	}
-	e.named[base]++
-	if n := e.named[base]; n > 1 {
-		return base + "~" + strconv.Itoa(n)
+	hash := xxhash.Sum64String(base)
+	e.named[hash]++
+	if n := e.named[hash]; n > 1 {
+		return base + "~" + strconv.Itoa(int(n))
 	}
 	return base
 }

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -719,4 +721,52 @@ func TestSubtasksWithAnyKeysGetOn(t *testing.T) {
 			require.Equal(t, counts.Accepted, counts.Done, "seed %d: %+v", seed, counts)
 		})
 	}
+}
+
+// A handler that goes on for long, with very many subtasks, costs little for each: no more than a mark of its id until the attempt ends.
+func TestWhatAnAttemptKeepsOfItsSubtasksIsSmall(t *testing.T) {
+	const n = 100_000
+	hub, err := routing.NewHub(routing.Options{Results: -1})
+	require.NoError(t, err)
+	require.NoError(t, hub.Declare(double.Name(), shout.Name()))
+	_, err = hub.Join(routing.SpokeSpec{ID: routing.SpokeID{Path: "a"}, Types: []string{double.Name()}, Deliver: func(l *routing.Lease) {
+		for l != nil {
+			l, _ = l.Settle(routing.Done(0))
+		}
+	}})
+	require.NoError(t, err)
+	_, err = shout.Submit(t.Context(), hub, "parent")
+	require.NoError(t, err)
+	var parent *routing.Lease
+	_, err = hub.Join(routing.SpokeSpec{ID: routing.SpokeID{Path: "b"}, Types: []string{shout.Name()}, Deliver: func(l *routing.Lease) { parent = l }})
+	require.NoError(t, err)
+	system := quietSystem()
+	driver := system.Root.Spawn(actor.PropsFromProducer(hub.Actor()))
+	defer func() {
+		hub.Close(nil)
+		require.NoError(t, system.Root.StopFuture(driver).Wait())
+		system.Shutdown()
+	}()
+	require.Eventually(t, func() bool { return hub.Counts().Leased == 1 }, 10*time.Second, time.Millisecond)
+	ctx := parent.Context(t.Context())
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range n {
+		_, err := double.Submit(ctx, hub, i)
+		require.NoError(t, err)
+	}
+	after := heap()
+	require.EqualValues(t, n, hub.Counts().Done)
+	each := (float64(after) - float64(before)) / n
+	t.Logf("%.0f B a subtask", each)
+	require.Less(t, each, 40.0, "bytes kept of each subtask")
+	again, err := double.Submit(ctx, hub, 7)
+	require.NoError(t, err)
+	require.True(t, strings.HasSuffix(again.ID(), "~2"), "it is known that this is the second of its kind: %s", again.ID())
 }

@@ -49,10 +49,10 @@ func (w *window) grow() {
 	w.ring, w.first = ring, 0
 }
 
-// dropUnsettled takes out those that turned out not to be settled. All must have names.
-func (w *window) dropUnsettled() {
+// drop takes out those that turned out not to belong there. All must have names.
+func (w *window) drop(out func(*task) bool) {
 	for range w.size {
-		if r := w.pop(); r.named.state.Settled() {
+		if r := w.pop(); !out(r.named) {
 			w.push(r.named)
 		}
 	}

@@ -55,7 +55,7 @@ func TestTheWindowDropsWhatIsNotSettledAfterAll(t *testing.T) {
 			}
 			w.push(member)
 		}
-		w.dropUnsettled()
+		w.drop(func(t *task) bool { return !t.state.Settled() })
 		require.Equal(t, len(want), w.size)
 		for _, member := range want {
 			require.Same(t, member, w.pop().named)

@@ -118,11 +118,11 @@ func (b *taskBooks) account(s routing.State) *uint64 {
 	return [...]*uint64{&c.Waiting, &c.Leased, &c.Done, &c.Failed, &c.Quarantined, &c.Cancelled, &c.Expired}[s]
 }
 
-// behind returns how many tasks were accepted of which no event has told yet.
+// behind returns how many tasks were accepted, and attempts begun, of which no event has told yet.
 func (b *taskBooks) behind(hub routing.Counts) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return hub.Accepted - min(b.counts.Accepted, hub.Accepted)
+	return hub.Accepted - min(b.counts.Accepted, hub.Accepted) + hub.Attempts - min(b.counts.Attempts, hub.Attempts)
 }
 
 // difference says what is wrong: events that must not have been, or other figures than the hub's. It may be asked while nothing goes on.
@@ -133,9 +133,51 @@ func (b *taskBooks) difference(hub routing.Counts) string {
 		return fmt.Sprint(b.faults)
 	}
 	ours := b.counts
-	ours.Refused, ours.Blocked, ours.Spokes, ours.Paused = hub.Refused, hub.Blocked, hub.Spokes, hub.Paused
+	ours.Refused, ours.Blocked, ours.ShutOut, ours.Spokes, ours.Paused = hub.Refused, hub.Blocked, hub.ShutOut, hub.Spokes, hub.Paused
 	if ours != hub {
 		return fmt.Sprintf("the hub has %+v, its events tell %+v", hub, ours)
+	}
+	return ""
+}
+
+// goOn takes over what the hub of an earlier process has left in its store.
+func (b *taskBooks) goOn(found *routing.Contents) {
+	b.counts = found.Counts
+	for _, t := range found.Tasks {
+		if t.State.Settled() && t.State != routing.StateQuarantined {
+			continue
+		}
+		entry := &taskEntry{state: t.State, attempt: t.Attempt, strikes: t.Strikes}
+		if n := len(t.Attempts); n > 0 {
+			entry.spoke = t.Attempts[n-1].Spoke
+		}
+		b.tasks[t.ID] = entry
+	}
+}
+
+// differenceTo says what is wrong if that is in the hub's store: other figures than its events told, or other tasks.
+func (b *taskBooks) differenceTo(found *routing.Contents) string {
+	counts := found.Counts
+	b.mu.Lock()
+	counts.Late = b.counts.Late // recorded with the next change of a task
+	b.mu.Unlock()
+	if d := b.difference(counts); d != "" {
+		return d
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := 0
+	for _, t := range found.Tasks {
+		if t.State.Settled() && t.State != routing.StateQuarantined {
+			continue
+		}
+		kept++
+		if e := b.tasks[t.ID]; e == nil || e.state != t.State || e.attempt != t.Attempt || e.strikes != t.Strikes {
+			return fmt.Sprintf("in the store %s is %v, attempt %d, %d strikes; its events tell %+v", t.ID, t.State, t.Attempt, t.Strikes, e)
+		}
+	}
+	if kept != len(b.tasks) {
+		return fmt.Sprintf("in the store %d tasks are unsettled or in quarantine, by their events it is %d", kept, len(b.tasks))
 	}
 	return ""
 }
