@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/breaker"
@@ -131,7 +130,7 @@ func breakers(n actors.NodeSnapshot) (sum breaker.Totals) {
 }
 
 func closeServer(server *model.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return server.Close(ctx)
 }
