@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
 	"github.com/mistersmith/mistersmith/actors"
@@ -47,6 +49,32 @@ func TestNobodyWaitsForSubtasksThatAreKept(t *testing.T) {
 				<-h.Done()
 				require.NoError(t, tree.Stop(t.Context()))
 				time.Sleep(time.Second) // protoactor's dead letter throttle lives on for a moment
+			})
+		})
+	}
+}
+
+// Whoever takes too long to stop hasn't hung if it returns after all.
+func TestWhoReturnsAfterAllHasStopped(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes time.Duration
+		hangs bool
+	}{"soon": {time.Second, false}, "late": {2 * actors.DefaultShutdown, false}, "never": {time.Hour, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tree, err := actors.Start(t.Context(), actors.Supervisor{ID: "root", Children: []actors.Child{
+					actors.Actor("a", func() actor.Actor {
+						return actor.ReceiveFunc(func(ctx actor.Context) {
+							if _, stops := ctx.Message().(*actor.Stopping); stops {
+								time.Sleep(c.takes)
+							}
+						})
+					}),
+				}})
+				require.NoError(t, err)
+				var left *actors.AbandonedError
+				require.Equal(t, c.hangs, errors.As(stopTree(tree), &left))
+				time.Sleep(time.Hour)
 			})
 		})
 	}

@@ -273,7 +273,7 @@ func TestInterrupt(t *testing.T) {
 			}
 			require.True(t, sent)
 			err = cmd.Wait()
-			require.Equal(t, summary.ExitInterrupted, cmd.ProcessState.ExitCode(), "%v", err)
+			require.Equal(t, summary.ExitInterrupted, cmd.ProcessState.ExitCode(), "%v\n%s", err, lines[len(lines)-1])
 			if len(signals) == 1 {
 				s := summaryOf(t, strings.Join(lines, "\n"))
 				require.Equal(t, summary.VerdictInterrupted, s.Verdict)
