@@ -16,8 +16,12 @@ const DefaultAbandonLimit = 64
 // abandonGrace is how long code that was cut off without warning may take to come back before it counts as abandoned.
 const abandonGrace = time.Second
 
-// busyTurns is how often code that is busy when the tree ends is given the processor before it counts as left behind.
-const busyTurns = 1000
+// Code that is busy when the tree ends is given the processor so often before it counts as left behind, and if it hasn't been abandoned yet, so much time: others may
+// have the processor.
+const (
+	busyTurns = 1000
+	busyGrace = 10 * time.Millisecond
+)
 
 // AbandonedError says that a tree has stopped, but that code which doesn't return was left behind. A goroutine can't be killed in Go; what it
 // belongs to was fenced off, so what it does has no effect on the tree.
@@ -144,7 +148,7 @@ func (t *Tree) stopWatching() {
 }
 
 // cleanUp waits for what is about to come back: what only has to clean up for a short time, and what was busy just as long as it takes to give it the
-// processor a few times.
+// processor.
 func (t *Tree) cleanUp() {
 	l := &t.leftovers
 	for range busyTurns {
@@ -156,13 +160,14 @@ func (t *Tree) cleanUp() {
 		}
 		runtime.Gosched()
 	}
-	timer := time.NewTimer(abandonGrace)
+	timer, busy := time.NewTimer(abandonGrace), time.NewTimer(busyGrace)
 	defer timer.Stop()
-	for {
+	defer busy.Stop()
+	for alsoBusy := true; ; {
 		l.mu.Lock()
 		pending := false
 		for _, e := range l.left {
-			pending = pending || e.idle && !e.due.IsZero()
+			pending = pending || (e.idle || alsoBusy) && !e.due.IsZero()
 		}
 		if !pending {
 			l.mu.Unlock()
@@ -175,6 +180,8 @@ func (t *Tree) cleanUp() {
 		l.mu.Unlock()
 		select {
 		case <-changed:
+		case <-busy.C:
+			alsoBusy = false
 		case <-timer.C:
 			return
 		}

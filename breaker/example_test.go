@@ -62,7 +62,7 @@ func ExampleConfig_classify() {
 }
 
 func ExampleDo() {
-	db, _ := breaker.New(breaker.Config{Name: "db", OperationTimeout: time.Second})
+	db, _ := breaker.New(breaker.Config{Name: "db", OperationTimeout: time.Minute})
 	defer db.Close()
 
 	rows, err := breaker.Do(context.Background(), db, func(ctx context.Context) (int, error) {

@@ -159,6 +159,9 @@ func send(tree *actors.Tree, path string, message any) {
 	tree.ActorSystem().Root.Send(tree.PID(path), message)
 }
 
+// busyGrace is how long a tree that ends waits for code that was just cut off.
+const busyGrace = 10 * time.Millisecond
+
 // stopTime stops a tree, and returns how long it took until it had ended, and what Stop says.
 func stopTime(ctx context.Context, tree *actors.Tree) (time.Duration, error) {
 	begun := time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -60,6 +61,28 @@ func TestLaw8WhatIsLeftIsReported(t *testing.T) {
 		g.open()
 		requireNoGoroutines(t)
 		require.Empty(t, tree.Abandoned())
+	})
+}
+
+// Code that was cut off and is on its way back isn't left behind because others have the processor just now.
+func TestLaw8WhatIsAboutToReturnIsWaitedFor(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		work := routing.NewType[int, int]("work")
+		tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{
+			actors.Agent("w", work, func(ctx context.Context, _ int) (int, error) {
+				<-ctx.Done()
+				for range 20_000 {
+					runtime.Gosched()
+				}
+				return 0, nil
+			}),
+		}})
+		_, err := work.Submit(t.Context(), tree, 1)
+		require.NoError(t, err)
+		synctest.Wait()
+		require.NoError(t, tree.Kill("root/w"))
+		stop(t, tree)
+		requireNoGoroutines(t)
 	})
 }
 

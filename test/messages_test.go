@@ -321,7 +321,7 @@ func TestLaw6SendersThatGaveUpAreForgotten(t *testing.T) {
 			runtime.AddCleanup(m, func(int) { freed.Add(1) }, 0)
 			require.ErrorIs(t, actors.Send(ended, tree, pid, m), context.Canceled)
 		}
-		for n := 0; n < 100 && freed.Load() < 50; n++ {
+		for n := 0; n < 1000 && freed.Load() < 50; n++ { // cleanups have a goroutine of their own
 			runtime.GC()
 			runtime.Gosched()
 		}

@@ -74,7 +74,8 @@ func TestLaw7StopThatRunsOutOfTimeKills(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		held, err := stopTime(ctx, tree)
-		require.Equal(t, time.Minute, held)
+		require.GreaterOrEqual(t, held, time.Minute)
+		require.LessOrEqual(t, held, time.Minute+busyGrace)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		var left *actors.AbandonedError
 		require.ErrorAs(t, err, &left)

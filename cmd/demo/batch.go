@@ -106,7 +106,7 @@ func conductBatch(stop context.Context, cfg config, file *batch.File, rec *recor
 	options := append(tell.Options(),
 		actors.WithLogger(console.logger), actors.WithSubscription(watch.events), actors.WithStore(rec.store),
 		actors.WithHub(routing.Options{
-			AttemptTimeout: requestTimeout + time.Minute, MaxAttempts: requestAttempts, Interruptions: patience, Results: len(file.Items) + 1,
+			AttemptTimeout: requestTimeout + time.Minute, MaxAttempts: requestAttempts, Interruptions: patience, StoreTimeout: storeTimeout, Results: len(file.Items) + 1,
 			OnEvent: watch.task,
 		}))
 	tree, err := actors.Start(stop, newBatchTree(crew, cfg.workers), options...)

@@ -73,7 +73,9 @@ func TestReportIsWrittenInBothForms(t *testing.T) {
 	for _, where := range regexp.MustCompile(`class="mark-failed"[^>]*><title>[0-9.]+ s root/(?:drills/)?([^/ ]+)`).FindAllStringSubmatch(string(page), -1) {
 		failed[where[1]]++
 	}
-	require.Equal(t, map[string]int{"poison": 6, "hang": 2, "escalate": 4, "all": 1, "rest": 1, "sum": 1, "$hub": 1}, failed)
+	require.GreaterOrEqual(t, failed["hang"], 2, "on a busy machine somebody may seem to hang who doesn't")
+	delete(failed, "hang")
+	require.Equal(t, map[string]int{"poison": 6, "escalate": 4, "all": 1, "rest": 1, "sum": 1, "$hub": 1}, failed)
 	require.Contains(t, string(page), "drills/breaker/drill-llm open from ")
 	_, err = os.Stat(filepath.Join(out, reportFile))
 	require.NoError(t, err)

@@ -47,7 +47,7 @@ type storedRun struct {
 
 const (
 	runKey       = routing.ApplicationPrefix + "run"
-	storeTimeout = 10 * time.Second // of writing what run it is
+	storeTimeout = time.Minute // of a commit: a run isn't given up because the machine stands still
 )
 
 // openRecord opens the store, if there is to be one, and takes from it what the command line doesn't say.

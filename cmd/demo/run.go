@@ -25,7 +25,7 @@ import (
 
 // Limits of a run's parts.
 const (
-	stopTimeout    = 15 * time.Second // of the tree
+	stopTimeout    = time.Minute      // of the tree and of the model server: neither should take long, but the machine may
 	drainTimeout   = 10 * time.Second // for what agents are working on when the run is cut short
 	attemptTimeout = 30 * time.Second // of one attempt at a task
 
@@ -162,7 +162,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, rec *record, co
 	options := append(tell.Options(),
 		actors.WithLogger(console.logger), actors.WithSubscription(watch.events),
 		actors.WithHub(routing.Options{
-			AttemptTimeout: attemptTimeout, Interruptions: patience, Results: len(taskIDs(in, planted)) + 1, Types: typeOptions(drills),
+			AttemptTimeout: attemptTimeout, Interruptions: patience, StoreTimeout: storeTimeout, Results: len(taskIDs(in, planted)) + 1, Types: typeOptions(drills),
 			OnEvent: func(e routing.Event) { watch.task(e); console.task(e); course.task(e) },
 		}))
 	if rec.store != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/telemetry"
 )
 
 // Telemetry is beside the work: a collector that isn't there is told of, and changes nothing.
@@ -35,6 +36,7 @@ func TestTelemetryUsageErrors(t *testing.T) {
 
 // A collector is told how many tokens each call to the model took.
 func TestTokensReachTheCollector(t *testing.T) {
+	t.Setenv(telemetry.TimeoutVariable, "120000") // a machine that has little time for it
 	var mu sync.Mutex
 	got := map[string][]byte{}
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -38,8 +38,8 @@ func period(breaker string, gen uint64) string { return fmt.Sprintf("%s %d", bre
 // isFirst reports whether a period is that in which its breaker was made: closed, and no news.
 func isFirst(period string) bool { return strings.HasSuffix(period, " 0") }
 
-// newsTimeout is how long the news that a task is settled may take, after it is.
-const newsTimeout = 2 * time.Second
+// newsTimeout is how long the news that a task is settled may take, after it is, on a machine that has little time for it.
+const newsTimeout = 30 * time.Second
 
 // eventRoom is how many events may wait for the watch. Missing one would leave its books wrong, so that is an invariant too.
 const eventRoom = 1 << 16
@@ -117,11 +117,11 @@ func (w *watch) remember(settled map[string]routing.State) {
 
 // settledTasks is tasks after all news of them has come: the hub tells them in order, but some beside those who caused them.
 func (w *watch) settledTasks(submitted map[string]bool, kept func(id string) bool) (t summary.Tasks, ended summary.Endings) {
-	for deadline := time.Now().Add(newsTimeout); ; time.Sleep(time.Millisecond) {
-		if t, ended = w.tasks(submitted, kept); t.Lost == 0 || time.Now().After(deadline) {
-			return t, ended
-		}
-	}
+	until(context.Background(), newsTimeout, func() bool {
+		t, ended = w.tasks(submitted, kept)
+		return t.Lost == 0
+	})
+	return t, ended
 }
 
 // tasks counts the tasks that were submitted by how they were settled, or kept for later.

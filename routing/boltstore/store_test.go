@@ -68,11 +68,10 @@ func TestACommitIsMadeWholeOrNotAtAll(t *testing.T) {
 func TestAFileIsOneStoresAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path)
-	start := time.Now()
 	_, err := boltstore.Open(path, boltstore.Options{LockTimeout: 100 * time.Millisecond})
 	require.ErrorIs(t, err, boltstore.ErrLocked)
 	require.ErrorContains(t, err, path)
-	assert.Less(t, time.Since(start), 5*time.Second)
+	require.ErrorContains(t, err, "for 100ms")
 	require.NoError(t, s.Close())
 	open(t, path)
 }

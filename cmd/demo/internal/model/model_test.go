@@ -171,7 +171,7 @@ func TestAQuestionTravelsInHeaders(t *testing.T) {
 func TestFaultsDoNotDependOnTheOrderOfRequests(t *testing.T) {
 	plan := chaos.Plan{Seed: 9, Level: chaos.Mild}
 	run := func(workers int) Stats {
-		s, c := listen(t, Config{Faults: plan.ModelFault})
+		s, c := listen(t, Config{Faults: plan.ModelFault, RetryAfter: time.Hour}) // what comes after an overload is early, however slow it is
 		var wait sync.WaitGroup
 		ids := make(chan string)
 		for range workers {
@@ -285,7 +285,7 @@ func TestCloseLeavesNoGoroutineBehind(t *testing.T) {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		return !bytes.Contains(stacks, []byte("net/http."))
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 func TestCloseCutsOffWhatDoesNotEnd(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// goCommandTimeout bounds the question to the go command.
-const goCommandTimeout = 10 * time.Second
+// goCommandTimeout bounds the question to the go command, and then the reading of its answer, on a machine that has little time for it.
+const goCommandTimeout = time.Minute
 
 // goroots lists where Go may be installed, best first: what the go command says, and the environment. None is promised to exist.
 func goroots(ctx context.Context) []string {
@@ -32,7 +32,7 @@ func askGo(ctx context.Context) string {
 	cmd := exec.CommandContext(ctx, "go", "env", "GOROOT")
 	cmd.Dir = os.TempDir()
 	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local", "GOWORK=off")
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = goCommandTimeout
 	out, err := cmd.Output()
 	if err != nil {
 		return ""

@@ -11,10 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,8 +42,18 @@ import (
 // exportEvery is how often metrics are pushed.
 const exportEvery = 5 * time.Second
 
-// exportTimeout limits one push; the last one is made when the run is over, and shouldn't keep the user.
+// TimeoutVariable is where OpenTelemetry looks for how long one push to a collector may take, in milliseconds.
+const TimeoutVariable = "OTEL_EXPORTER_OTLP_TIMEOUT"
+
+// exportTimeout limits one push, if [TimeoutVariable] doesn't say otherwise; the last one is made when the run is over, and shouldn't keep the user.
 const exportTimeout = 3 * time.Second
+
+func timeoutFrom(getenv func(string) string) time.Duration {
+	if n, err := strconv.Atoi(getenv(TimeoutVariable)); err == nil && n > 0 && n <= math.MaxInt32 {
+		return time.Duration(n) * time.Millisecond
+	}
+	return exportTimeout
+}
 
 // Config says where telemetry goes. The zero value is nowhere.
 type Config struct {
@@ -83,7 +96,8 @@ func loopback(address string) (string, error) {
 
 // Telemetry is where it goes. Make one with Open; its methods may be called from any goroutine.
 type Telemetry struct {
-	address string // where metrics are served; empty if they aren't
+	timeout time.Duration // of a push
+	address string        // where metrics are served; empty if they aren't
 	server  *http.Server
 	meters  *sdkmetric.MeterProvider // nil when nobody wants metrics
 	tracers *sdktrace.TracerProvider // nil when nobody wants traces
@@ -95,7 +109,7 @@ func (t *Telemetry) Wanted() bool { return t.meters != nil || t.tracers != nil }
 
 // Open opens what the configuration asks for. An address that can't be served is an error; a collector that can't be reached is only logged, for it may come.
 func Open(ctx context.Context, c Config) (*Telemetry, error) {
-	t := &Telemetry{}
+	t := &Telemetry{timeout: timeoutFrom(os.Getenv)}
 	if err := t.open(ctx, c); err != nil {
 		return nil, errors.Join(err, t.Close(ctx))
 	}
@@ -138,18 +152,18 @@ func (t *Telemetry) open(ctx context.Context, c Config) error {
 		}
 	}
 	if c.OTLP != "" {
-		pushed, err := otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(endpoint(c.OTLP, "metrics")), otlpmetrichttp.WithTimeout(exportTimeout),
+		pushed, err := otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(endpoint(c.OTLP, "metrics")), otlpmetrichttp.WithTimeout(t.timeout),
 			otlpmetrichttp.WithRetry(otlpmetrichttp.RetryConfig{}))
 		if err != nil {
 			return fmt.Errorf("telemetry: %w", err)
 		}
-		metrics = append(metrics, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(pushed, sdkmetric.WithInterval(exportEvery), sdkmetric.WithTimeout(exportTimeout))))
-		spans, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint(c.OTLP, "traces")), otlptracehttp.WithTimeout(exportTimeout),
+		metrics = append(metrics, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(pushed, sdkmetric.WithInterval(exportEvery), sdkmetric.WithTimeout(t.timeout))))
+		spans, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint(c.OTLP, "traces")), otlptracehttp.WithTimeout(t.timeout),
 			otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))
 		if err != nil {
 			return fmt.Errorf("telemetry: %w", err)
 		}
-		t.tracers = sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithBatcher(spans, sdktrace.WithMaxQueueSize(1<<16), sdktrace.WithExportTimeout(exportTimeout)))
+		t.tracers = sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithBatcher(spans, sdktrace.WithMaxQueueSize(1<<16), sdktrace.WithExportTimeout(t.timeout)))
 	}
 	t.meters = sdkmetric.NewMeterProvider(metrics...)
 	return nil
@@ -197,7 +211,7 @@ func (t *Telemetry) Options() (options []actors.Option) {
 
 // Close sends what hasn't been sent yet, and ends all. A collector that doesn't take it is an error.
 func (t *Telemetry) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*exportTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*t.timeout)
 	defer cancel()
 	var errs []error
 	if t.tracers != nil {

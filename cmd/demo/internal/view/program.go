@@ -47,8 +47,8 @@ func Start(c Config) *Program {
 // Done is closed when the program doesn't draw any more: after End, or because it can't.
 func (p *Program) Done() <-chan struct{} { return p.done }
 
-// endTimeout is how long the program may take to leave the terminal as it was.
-const endTimeout = 2 * time.Second
+// endTimeout is how long the program may take to leave the terminal as it was, on a machine that has little time for it.
+const endTimeout = 30 * time.Second
 
 // End ends the program and leaves the terminal as it was before. It returns why the program ended by itself, if it did. It may be called from any goroutine,
 // and more than once.
