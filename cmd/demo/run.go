@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,10 +40,11 @@ var (
 	errOutOfTime   = errors.New("out of time")
 )
 
-// Names of the report in a run's folder.
+// Names of files in a run's folder, besides the books.
 const (
-	reportFile = "report.md"   // what the results yield, and nothing else
-	htmlFile   = "report.html" // the same, drawn, and how the run went
+	summaryFile = "summary.json" // what the run counted; no two runs count the same
+	reportFile  = "report.md"    // what the results yield, and nothing else
+	htmlFile    = "report.html"  // the same, drawn, and how the run went
 )
 
 // run is the run command: from flags to exit code.
@@ -183,7 +185,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, rec *record, co
 
 	c := closing{stop: stop, cfg: cfg, drills: planted, owed: owed, job: j, watch: watch, crew: crew, record: rec}
 	s := c.summary(tree, server)
-	return s, writeFiles(cfg, in, plan, j.records, course.end(s))
+	return s, writeFiles(cfg, in, plan, j.records, s, course.end(s))
 }
 
 // neverBegun closes a run whose system could not be started. Being cut short meanwhile is no error.
@@ -258,8 +260,8 @@ func atWork(hub *routing.Hub) bool {
 	return leased > 0
 }
 
-// writeFiles puts the books and the report, in both its forms, into the folder of the run.
-func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record, course report.Course) error {
+// writeFiles puts the books, the summary and the report, in both its forms, into the folder of the run.
+func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record, s summary.Summary, course report.Course) error {
 	name := books.EmbeddedModel
 	if cfg.llm != "" {
 		name = cfg.model
@@ -272,7 +274,12 @@ func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.R
 	if err != nil {
 		return err
 	}
+	var counts bytes.Buffer
+	if err := s.WriteJSON(&counts); err != nil {
+		return err
+	}
 	return errors.Join(
+		books.WriteFile(filepath.Join(cfg.out, summaryFile), counts.Bytes()),
 		books.WriteFile(filepath.Join(cfg.out, reportFile), page.Markdown()),
 		books.WriteFile(filepath.Join(cfg.out, htmlFile), page.HTML(course)))
 }

@@ -38,6 +38,7 @@ const (
 type Summary struct {
 	Type               string              `json:"type"` // always "summary"
 	Seed               uint64              `json:"seed"`
+	Resumed            bool                `json:"resumed,omitempty"` // it went on with what an earlier process of the run had begun
 	Tasks              Tasks               `json:"tasks"`
 	Planted            map[string][]string `json:"planted"`  // the drills the run was given, by kind; never null
 	Drills             map[string]Drill    `json:"drills"`   // what they are to show, by mechanism; never null
