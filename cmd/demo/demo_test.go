@@ -249,6 +249,27 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+// An error of use says what to do, in the words of the command line.
+func TestUsageErrorsSayWhatToDo(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none.jsonl")
+	for want, args := range map[string][]string{
+		"demo: flag provided but not defined: --nope (--help says what there is)\n":                        {"--nope"},
+		"demo: invalid value \"many\" for flag --seed: invalid syntax (--help says what there is)\n":       {"--seed", "many"},
+		"demo: invalid value \"soon\" for flag --timeout: invalid duration (--help says what there is)\n":  {"--timeout", "soon"},
+		"demo: flag needs an argument: --input (--help says what there is)\n":                              {"tree", "--input"},
+		"demo: unexpected \"help\": the input is given with --input, and --help says what else there is\n": {"help"},
+		fmt.Sprintf("demo: input %q: no such file or directory\n", none):                                   {"--input", none},
+	} {
+		code, _, stderr := demo(args...)
+		require.Equal(t, summary.ExitUsage, code)
+		require.Equal(t, want, stderr)
+	}
+	dir := t.TempDir()
+	code, _, stderr := demo("verify", dir)
+	require.Equal(t, summary.ExitUsage, code)
+	require.Equal(t, "demo: "+dir+" is not the folder of a run: open "+filepath.Join(dir, books.RunFile)+": no such file or directory\n", stderr)
+}
+
 func TestOutOfTime(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := demo("--input", "goroot:go/types", "--timeout", "100ms", "--out", t.TempDir(), "--json")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,6 +80,9 @@ func WriteFile(path string, data []byte) (err error) {
 // records that can be read; the error is for books that cannot be read at all.
 func Read(dir string) (Run, []Record, Findings, error) {
 	run, err := readRun(filepath.Join(dir, RunFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Run{}, nil, nil, fmt.Errorf("%s is not the folder of a run: %w", dir, err)
+	}
 	if err != nil {
 		return Run{}, nil, nil, fmt.Errorf("books in %s: %w", dir, err)
 	}

@@ -260,14 +260,12 @@ const maxProblems = 10
 // WriteText writes the same for a person, without escape codes.
 func (s Summary) WriteText(w io.Writer) error {
 	var b strings.Builder
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
-	}
 	rows := func(name string, lines []string) {
 		for i, line := range lines {
-			row([]string{name, ""}[min(i, 1)], "%s", line)
+			fmt.Fprintf(&b, "%-10s %s\n", []string{name, ""}[min(i, 1)], line)
 		}
 	}
+	row := func(name, format string, args ...any) { rows(name, wrapped(fmt.Sprintf(format, args...))) }
 	t := s.Tasks
 	row("tasks", "%d accepted: %d done, %d failed, %d quarantined, %d cancelled, %d expired; %d lost, %d recorded twice",
 		t.Accepted, t.Done, t.Failed, t.Quarantined, t.Cancelled, t.Expired, t.Lost, t.RecordedTwice)
@@ -290,13 +288,25 @@ func (s Summary) WriteText(w io.Writer) error {
 			row("", "and %d more", len(s.Problems)-i)
 			break
 		}
-		row("", "%s", p)
+		rows("", []string{p})
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// textWidth is how wide a list of the text may be, beside its name: with it, 80 columns.
+// wrapped breaks a line of the text after commas and semicolons, as seldom as its width allows.
+func wrapped(line string) (lines []string) {
+	for len(line) > textWidth {
+		cut := max(strings.LastIndex(line[:textWidth+1], ", "), strings.LastIndex(line[:textWidth+1], "; "))
+		if cut < 0 {
+			break
+		}
+		lines, line = append(lines, line[:cut+1]), line[cut+2:]
+	}
+	return append(lines, line)
+}
+
+// textWidth is how wide a line of the text may be, beside its name: with it, 80 columns.
 const textWidth = 80 - 11
 
 // planted says how many drill tasks there are, by kind.
