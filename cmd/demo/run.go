@@ -84,10 +84,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	defer closeTelemetry()
 
 	s, err := conduct(stop, cfg, in, rec, console, tell)
-	err = errors.Join(err, rec.close())
-	if shown := console.summary(s, cfg.out); shown != nil {
-		err = errors.Join(err, shown)
-	}
+	err = errors.Join(err, rec.close(), console.summary(s, pointer{"report", filepath.Join(cfg.out, htmlFile)}, pointer{"results", cfg.out}))
 	return exitOf(s, err)
 }
 
