@@ -28,7 +28,7 @@ type closing struct {
 
 // begin is what is known of any run.
 func (c closing) begin() (summary.Summary, summary.Facts) {
-	s := summary.Summary{Seed: c.cfg.seed, Planted: planted(c.drills)}
+	s := summary.Summary{Seed: c.cfg.seed, Planted: byName(c.drills)}
 	f := summary.Facts{
 		Interrupted: errors.Is(context.Cause(c.stop), errInterrupted),
 		OutOfTime:   errors.Is(context.Cause(c.stop), errOutOfTime),

@@ -27,7 +27,6 @@ import (
 // Limits of a run's parts.
 const (
 	stopTimeout    = 15 * time.Second // of the tree
-	drainTimeout   = 10 * time.Second // for what agents are working on when the run is cut short
 	attemptTimeout = 30 * time.Second // of one attempt at a task
 
 	// patience is how often in a row a task may be in hand when the process dies: as long as somebody kills the demo, that isn't the task's fault.
@@ -201,60 +200,6 @@ func neverBegun(stop context.Context, cfg config, drills chaos.Drills, err error
 // taskIDs lists the tasks of a run.
 func taskIDs(in *source.Input, drills chaos.Drills) []string {
 	return append(task.ForFiles(in.Paths()), drills.All()...)
-}
-
-// cutShort ends a run early: nothing new is submitted, what waits is cancelled, or with a store left to it, and what agents are working on has some time left.
-func cutShort(j *job, cause error) {
-	if j.durable {
-		keepWaiting(j, cause)
-		return
-	}
-	j.cancelWaiting(cause)
-	timer := time.NewTimer(drainTimeout)
-	defer timer.Stop()
-	for tick := time.NewTicker(50 * time.Millisecond); ; {
-		select {
-		case <-j.tree.Done():
-			tick.Stop()
-			return
-		case <-tick.C: // a lease that was given back waits again
-			j.cancelWaiting(cause)
-		case <-timer.C:
-			tick.Stop()
-			j.tree.Hub().Close(cause)
-			return
-		}
-	}
-}
-
-// keepWaiting leaves to the store what no agent is working on.
-func keepWaiting(j *job, cause error) {
-	hub := j.tree.Hub()
-	hub.Pause()
-	timer := time.NewTimer(drainTimeout)
-	defer timer.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for atWork(hub) {
-		select {
-		case <-j.tree.Done():
-			return
-		case <-tick.C:
-			continue
-		case <-timer.C:
-		}
-		break
-	}
-	hub.Close(cause)
-}
-
-// atWork reports whether an agent works on something. One that awaits subtasks doesn't: they may wait for the next process.
-func atWork(hub *routing.Hub) bool {
-	leased := int(hub.Counts().Leased)
-	for _, s := range hub.Spokes() {
-		leased -= s.Awaiting
-	}
-	return leased > 0
 }
 
 // writeFiles puts the books, the summary and the report, in both its forms, into the folder of the run.

@@ -27,7 +27,7 @@ func checkSummary(dir string, run books.Run, records []books.Record) (findings b
 	if s.Seed != run.Seed {
 		find(books.KindPlan, "the seed is %d, must be %d", s.Seed, run.Seed)
 	}
-	if !maps.EqualFunc(s.Planted, planted(run.Planted), slices.Equal) {
+	if !maps.EqualFunc(s.Planted, byName(run.Planted), slices.Equal) {
 		find(books.KindPlan, "planted isn't what %s says", books.RunFile)
 	}
 	plan, err := run.Plan()
@@ -81,8 +81,8 @@ func checkSummary(dir string, run books.Run, records []books.Record) (findings b
 	return findings, seen, notOwed
 }
 
-// planted are the drills of a run as its summary has them.
-func planted(drills chaos.Drills) map[string][]string {
+// byName are the drills of a run as its summary has them.
+func byName(drills chaos.Drills) map[string][]string {
 	all := make(map[string][]string, len(drills))
 	for d, ids := range drills {
 		all[string(d)] = ids
