@@ -272,7 +272,7 @@ func (s Summary) WriteText(w io.Writer) error {
 	if t.Kept > 0 {
 		row("kept", "%d for --resume", t.Kept)
 	}
-	rows("planted", s.planted())
+	row("planted", "%s", s.planted())
 	row("attempts", "%d, late results refused %d", s.Attempts, s.LateResultsRefused)
 	row("restarts", "%d; groups: %d one for all, %d rest for one; %d escalations, %d abandoned",
 		s.Restarts, s.GroupRestarts.OneForAll, s.GroupRestarts.RestForOne, s.Escalations, s.Abandoned)
@@ -281,7 +281,9 @@ func (s Summary) WriteText(w io.Writer) error {
 		s.Breaker.Opened, s.Breaker.Closed, s.Breaker.Rejected, s.Breaker.SentWhileOpen)
 	row("model", "%d requests, retried by two layers %d, before their Retry-After %d",
 		s.Model.Requests, s.Model.RetriedByTwoLayers, s.Model.BeforeRetryAfter)
-	rows("drills", s.drills())
+	if len(s.Drills) > 0 {
+		row("drills", "%s", s.drills())
+	}
 	row("verdict", "%s (seed %d, exit code %d)", s.Verdict, s.Seed, s.ExitCode)
 	for i, p := range s.Problems {
 		if i == maxProblems {
@@ -310,15 +312,15 @@ func wrapped(line string) (lines []string) {
 const textWidth = 80 - 11
 
 // planted says how many drill tasks there are, by kind.
-func (s Summary) planted() []string {
+func (s Summary) planted() string {
 	if len(s.Planted) == 0 {
-		return []string{"no drills"}
+		return "no drills"
 	}
 	return listed(s.Planted, func(kind string, ids []string) string { return fmt.Sprintf("%d %s", len(ids), kind) })
 }
 
 // drills says of each mechanism how often it was seen; one that is missing is marked. A run that was cut short doesn't owe it.
-func (s Summary) drills() []string {
+func (s Summary) drills() string {
 	owed := s.Verdict != VerdictInterrupted && s.Verdict != VerdictTimeout
 	return listed(s.Drills, func(name string, d Drill) string {
 		text := fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), d.Seen)
@@ -332,15 +334,11 @@ func (s Summary) drills() []string {
 	})
 }
 
-// listed lists what there is by name, as much to the line as there is room for.
-func listed[V any](all map[string]V, say func(string, V) string) (lines []string) {
+// listed lists what there is by name.
+func listed[V any](all map[string]V, say func(string, V) string) string {
+	var items []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		item := say(name, all[name])
-		if last := len(lines) - 1; last >= 0 && len(lines[last])+len(", ")+len(item) <= textWidth {
-			lines[last] += ", " + item
-		} else {
-			lines = append(lines, item)
-		}
+		items = append(items, say(name, all[name]))
 	}
-	return lines
+	return strings.Join(items, ", ")
 }
