@@ -152,7 +152,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 	require.Equal(t, summary.ExitOK, code, stderr)
 	code, stdout, stderr := demo("verify", out)
 	require.Equal(t, summary.ExitOK, code, stdout+stderr)
-	require.Contains(t, stdout, "19 mechanisms seen")
+	require.Contains(t, stdout, "; 19 of 19 mechanisms seen\n")
 
 	type edit struct{ file, old, new string } // old is a pattern, or empty: the file is removed
 	const results, run, sum, page = books.ResultsFile, books.RunFile, summaryFile, reportFile
@@ -228,7 +228,7 @@ func TestVerifyOfAResumedRun(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
 		code, stdout, _ := demo("verify", out)
 		require.Equal(t, want, code, stdout)
-		require.Equal(t, resumed, strings.Contains(stdout, "18 mechanisms seen, and 1 that an earlier process of the run had begun with"), stdout)
+		require.Equal(t, resumed, strings.Contains(stdout, "18 of 19 mechanisms seen, an earlier process of the run had begun with the other 1"), stdout)
 	}
 }
 
@@ -352,6 +352,9 @@ func TestInterrupt(t *testing.T) {
 				require.Zero(t, s.Tasks.Lost+s.Tasks.RecordedTwice)
 				require.Less(t, s.Tasks.Done, whole, "what was not begun is left")
 				require.FileExists(t, filepath.Join(out, reportFile))
+				code, found, _ := demo("verify", out)
+				require.Equal(t, summary.ExitBroken, code)
+				require.Contains(t, found, "summary.json: status: the run ended as: interrupted")
 			}
 		})
 	}

@@ -70,12 +70,12 @@ func verify(ctx context.Context, c *cli.Command) error {
 
 // ofMechanisms says how many were seen, if any were planned.
 func ofMechanisms(seen, notOwed int) string {
-	switch {
-	case seen+notOwed == 0:
+	if seen+notOwed == 0 {
 		return ""
-	case notOwed == 0:
-		return fmt.Sprintf("; %d mechanisms seen", seen)
-	default:
-		return fmt.Sprintf("; %d mechanisms seen, and %d that an earlier process of the run had begun with", seen, notOwed)
 	}
+	text := fmt.Sprintf("; %d of %d mechanisms seen", seen, seen+notOwed)
+	if notOwed > 0 {
+		text += fmt.Sprintf(", an earlier process of the run had begun with the other %d", notOwed)
+	}
+	return text
 }

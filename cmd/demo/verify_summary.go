@@ -65,18 +65,16 @@ func checkSummary(dir string, run books.Run, records []books.Record) (findings b
 		}
 	}
 
-	judged := s
-	judged.Judge(summary.Facts{
-		Interrupted: s.Verdict == summary.VerdictInterrupted, OutOfTime: s.Verdict == summary.VerdictTimeout,
-		Ended: ended, Planned: plannedEndings(run.Planted),
-	})
+	whole := s // as if nobody had cut it short
+	whole.Judge(summary.Facts{Ended: ended, Planned: plannedEndings(run.Planted)})
+	cutShort := s.Verdict == summary.VerdictInterrupted || s.Verdict == summary.VerdictTimeout
 	switch {
-	case s.Verdict == summary.VerdictBroken, s.Verdict == summary.VerdictTasks:
+	case s.Verdict == summary.VerdictOK && whole.Verdict != summary.VerdictOK:
+		find(books.KindFigure, "the verdict is %s, by the counts it must be %s", s.Verdict, strings.Join(append([]string{whole.Verdict}, whole.Problems...), "; "))
+	case s.Verdict == summary.VerdictOK && s.ExitCode != summary.ExitOK:
+		find(books.KindFigure, "the exit code is %d, must be %d", s.ExitCode, summary.ExitOK)
+	case s.Verdict != summary.VerdictOK && !(cutShort && whole.Verdict == summary.VerdictOK): // one that was cut short may have been through
 		find(books.KindStatus, "the run ended as: %s", strings.Join(append([]string{s.Verdict}, s.Problems...), "; "))
-	case s.Verdict != judged.Verdict:
-		find(books.KindFigure, "the verdict is %s, by the counts it must be %s", s.Verdict, strings.Join(append([]string{judged.Verdict}, judged.Problems...), "; "))
-	case s.ExitCode != judged.ExitCode:
-		find(books.KindFigure, "the exit code is %d, must be %d", s.ExitCode, judged.ExitCode)
 	}
 	return findings, seen, notOwed
 }
