@@ -117,8 +117,9 @@ func spaceless(text string) string {
 // are then those of an escString, and its entities those of HTML.
 func readDOT(text string) (graphRead, error) {
 	d := graphRead{texts: map[int]string{}, parents: map[int]int{0: -1}}
-	body, ok := strings.CutPrefix(text, "digraph tree {\n")
-	if body, ok = strings.CutSuffix(body, "}\n"); !ok {
+	body, begins := strings.CutPrefix(text, "digraph tree {\n")
+	body, ends := strings.CutSuffix(body, "}\n")
+	if !begins || !ends {
 		return d, fmt.Errorf("no graph: %q", text)
 	}
 	const name, quoted = `[A-Za-z]+`, `"(?:[^"\\]|\\.)*"`
