@@ -13,14 +13,21 @@ import (
 
 // This file says a snapshot in words; the forms it is written in are in files of their own.
 
+// maxName bounds names, in characters.
+const maxName = 64
+
 // what is what the spec makes of the node.
 func (s NodeSnapshot) what() string {
 	var words []string
 	switch {
 	case s.Kind == KindAgent:
-		words = append(words, "agent of "+strings.Join(s.Types, ", "))
+		types := make([]string, len(s.Types))
+		for i, t := range s.Types {
+			types[i] = printable(t, maxName)
+		}
+		words = append(words, "agent of "+strings.Join(types, ", "))
 	case s.Strategy != "":
-		words = append(words, s.Strategy, budget(s.Policy))
+		words = append(words, printable(s.Strategy, maxName), budget(s.Policy))
 		if b := s.Policy.Backoff; !b.IsNone() {
 			words = append(words, "backoff "+backoff(b))
 		}
@@ -103,10 +110,10 @@ func (s NodeSnapshot) news() []string {
 	return news
 }
 
-// printable puts text on one line, without control characters, and bounds it.
+// printable puts text on one line, without characters that control what is around them, and bounds it.
 func printable(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar {
 			return ' '
 		}
 		return r
@@ -184,8 +191,8 @@ func (r row) label(through string) string {
 	case r.role != "":
 		return "(" + r.role + ")"
 	case r.last != "":
-		return printable(r.ID, 64) + through + printable(r.last, 64)
+		return printable(r.ID, maxName) + through + printable(r.last, maxName)
 	default:
-		return printable(r.ID, 64)
+		return printable(r.ID, maxName)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // colours of the statuses: fill, and line. What is only planned, or stopped, is grey.
@@ -64,7 +65,7 @@ func wrapped(list string) []string {
 // WriteDOT writes the tree as a graph in Graphviz's language: dot -Tsvg.
 func (s NodeSnapshot) WriteDOT(w io.Writer) error {
 	shapes := map[Kind]string{KindAgent: "ellipse", KindActor: "ellipse", KindBreaker: "octagon"}
-	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "&", "&amp;")
 	var b strings.Builder
 	b.WriteString("digraph tree {\n\tgraph [rankdir=LR, ordering=out];\n\tnode [shape=box, style=\"filled,rounded\", fontname=\"sans-serif\", fontsize=11];\n\tedge [arrowhead=none, color=\"#94a3b8\"];\n")
 	s.graph(func(number, parent int, r row) {
@@ -89,7 +90,6 @@ func (s NodeSnapshot) WriteDOT(w io.Writer) error {
 // WriteMermaid writes the tree as a Mermaid flowchart, which GitHub and others draw in Markdown.
 func (s NodeSnapshot) WriteMermaid(w io.Writer) error {
 	brackets := map[Kind][2]string{KindAgent: {"([", "])"}, KindActor: {"([", "])"}, KindBreaker: {"{{", "}}"}}
-	quote := strings.NewReplacer("#", "#35;", "&", "#amp;", `"`, "#quot;", "<", "#lt;", ">", "#gt;", "`", "#96;", `\`, "#92;")
 	used := make(map[Status]bool)
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
@@ -97,7 +97,7 @@ func (s NodeSnapshot) WriteMermaid(w io.Writer) error {
 		used[r.Status] = true
 		label := r.graphLines()
 		for i := range label {
-			label[i] = quote.Replace(label[i])
+			label[i] = mermaidText(label[i])
 		}
 		shape, ok := brackets[r.Kind]
 		if !ok {
@@ -116,6 +116,54 @@ func (s NodeSnapshot) WriteMermaid(w io.Writer) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// mermaidWords mean something to Mermaid wherever they stand, in quotes too: it goes over the lines before it parses them.
+var mermaidWords = strings.NewReplacer("style", "#115;tyle", "classDef", "#99;lassDef", "direction", "#100;irection")
+
+// mermaidText writes a line of text so that Mermaid shows it as it is. Besides its grammar it has an eye for directives, icons, formulas, Markdown and HTML, for some of them before it
+// decodes characters that are written by their numbers (#35;), for some after. So whatever isn't plain text to all of them is written by its number, and a word joiner, which nobody
+// sees, keeps it apart from what follows.
+func mermaidText(line string) string {
+	const numbered = "#%d;#8288;"
+	var b strings.Builder
+	runes := []rune(line)
+	at := func(i int) rune {
+		if i < 0 || i >= len(runes) {
+			return ' '
+		}
+		return runes[i]
+	}
+	for i, r := range runes {
+		if plainInMermaid(at(i-1), r, at(i+1)) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, numbered, r)
+		}
+	}
+	return mermaidWords.Replace(b.String())
+}
+
+// plainInMermaid reports whether a character means nothing but itself between those two.
+func plainInMermaid(before, r, after rune) bool {
+	switch r {
+	case ' ', ',', '\'':
+		return true
+	case '-', '.', '_', '/':
+		return inWord(before) && inWord(after)
+	case ':':
+		return after == ' '
+	case '(':
+		return inWord(after)
+	case ')':
+		return inWord(before) && !unicode.IsDigit(before) // 1) begins a list
+	case 'ﬂ', '¶': // its own marks of numbers that it will decode
+		return false
+	default:
+		return r > unicode.MaxASCII || inWord(r)
+	}
+}
+
+func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 // class is the name of a status in Mermaid.
 func class(s Status) string { return strings.ReplaceAll(s.String(), " ", "") }

@@ -135,6 +135,18 @@ func TestPicturesEscapeWhatTheyShow(t *testing.T) {
 	require.True(t, json.Valid([]byte(write(t, s.WriteJSON))))
 }
 
+// Nor can what types and strategies are called, or text that runs from right to left.
+func TestPicturesKeepDirectionAndTerminal(t *testing.T) {
+	s := actors.NodeSnapshot{ID: "a\u202eb", Kind: actors.KindSupervisor, Strategy: "mine\x1b[2J", Children: []actors.NodeSnapshot{
+		{ID: "c", Kind: actors.KindAgent, Types: []string{"evil\x1b[2J", "\u2067back"}},
+	}}
+	for _, text := range []string{write(t, s.WriteText), write(t, s.WriteASCII), write(t, s.WriteDOT), write(t, s.WriteMermaid)} {
+		for _, bad := range []string{"\x1b", "\u202e", "\u2067"} {
+			assert.NotContains(t, text, bad)
+		}
+	}
+}
+
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

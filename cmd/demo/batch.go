@@ -58,7 +58,7 @@ func runBatch(ctx, stop context.Context, cfg config, console *console) error {
 	defer closeTelemetry()
 
 	s, err := conductBatch(stop, cfg, file, rec, console, tell)
-	err = errors.Join(err, rec.close(), console.batchSummary(s, cfg))
+	err = errors.Join(err, rec.close(), console.summary(s, batchPointers(s, cfg)...))
 	return exitOf(s, err)
 }
 
@@ -164,9 +164,7 @@ func (j *batchJob) do(item batch.Item) {
 		}
 		return
 	}
-	j.mu.Lock()
-	j.submitted[id] = true
-	j.mu.Unlock()
+	j.accepted(id)
 	result, err := h.Await(context.Background())
 	if errors.Is(err, routing.ErrKept) {
 		return // the next process goes on with it
@@ -251,24 +249,16 @@ func (c *console) item(item batch.Item, ok bool) {
 	c.line(l)
 }
 
-// batchSummary prints the last word of a batch.
-func (c *console) batchSummary(s summary.Summary, cfg config) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.json {
-		return s.WriteJSON(c.out)
+// batchPointers say where the output of a batch is, and how it goes on if it was cut short.
+func batchPointers(s summary.Summary, cfg config) []pointer {
+	all := []pointer{{"output", filepath.Join(cfg.out, batch.OutputFile)}}
+	if path := filepath.Join(cfg.out, batch.ErrorsFile); exists(path) {
+		all = append(all, pointer{"errors", path})
 	}
-	if err := s.WriteText(c.out); err != nil {
-		return err
+	if s.ExitCode == summary.ExitInterrupted || s.ExitCode == summary.ExitTimeout {
+		all = append(all, pointer{"go on", "demo --resume --store " + cfg.store})
 	}
-	_, err := fmt.Fprintf(c.out, "\noutput   %s\n", filepath.Join(cfg.out, batch.OutputFile))
-	if path := filepath.Join(cfg.out, batch.ErrorsFile); err == nil && exists(path) {
-		_, err = fmt.Fprintf(c.out, "errors   %s\n", path)
-	}
-	if cutShort := s.ExitCode == summary.ExitInterrupted || s.ExitCode == summary.ExitTimeout; err == nil && cutShort {
-		_, err = fmt.Fprintf(c.out, "go on    demo --resume --store %s\n", cfg.store)
-	}
-	return err
+	return all
 }
 
 func exists(path string) bool {

@@ -110,24 +110,7 @@ func openBatchRecord(cfg *config, file *batch.File, c *console) (*record, error)
 	if cfg.store == "" {
 		cfg.store = filepath.Join(cfg.out, batch.StoreFile)
 	}
-	switch _, err := os.Stat(cfg.store); {
-	case err == nil && !cfg.resume:
-		return nil, fmt.Errorf("--store: %s exists: go on with it by --resume, or name another file", cfg.store)
-	case errors.Is(err, fs.ErrNotExist) && cfg.resume:
-		c.logger.Warn("there is no such store: starting fresh", "store", cfg.store)
-	}
-	r := &record{settled: make(map[string]routing.State), begun: make(map[string]bool)}
-	var err error
-	if r.store, err = boltstore.Open(cfg.store, boltstore.Options{}); err != nil {
-		return nil, fmt.Errorf("--store: %w", err)
-	}
-	if err := r.beginBatch(cfg, file); err != nil {
-		return nil, errors.Join(fmt.Errorf("--store: %s: %w", cfg.store, err), r.close())
-	}
-	if len(r.tasks) > 0 {
-		c.logger.Info("going on", "store", cfg.store, "accepted", len(r.tasks), "settled", len(r.settled))
-	}
-	return r, nil
+	return openStore(cfg, c, func(r *record) error { return r.beginBatch(cfg, file) })
 }
 
 // beginBatch goes on with the batch that the store is of, which must be this one, or notes in a new store what it is of.
@@ -161,32 +144,13 @@ func (s *storedBatch) adopt(cfg *config, file *batch.File) error {
 	if s.Run.SHA256 != file.SHA256 {
 		return fmt.Errorf("the input, %s, is not what it was when the run began", file.Name)
 	}
-	level, err := chaos.ParseLevel(s.Run.Chaos)
-	if err != nil {
-		return err
-	}
-	model := s.Run.Model
-	if s.Run.Embedded() {
-		model = ""
-	}
-	var faults []error
-	differs := func(flag string, is bool, stored any) {
-		if cfg.chosen[flag] && is {
-			faults = append(faults, fmt.Errorf("it is of a run with --%s %v", flag, stored))
-		}
-	}
-	differs("seed", cfg.seed != s.Run.Seed, s.Run.Seed)
-	differs("chaos", cfg.chaos != level, level)
-	differs("llm", cfg.llm != s.Run.LLM, s.Run.LLM)
-	differs("model", cfg.model != model, model)
-	cfg.seed, cfg.chaos, cfg.llm, cfg.model = s.Run.Seed, level, s.Run.LLM, model
+	faults := cfg.adopt(s.Run.Seed, s.Run.Chaos, s.Run.LLM, s.Run.Model)
 	if !cfg.chosen["out"] {
 		cfg.out = s.Out
 	}
-	if cfg.out, err = outputFolder(cfg.out); err != nil {
-		faults = append(faults, err)
-	}
-	return errors.Join(faults...)
+	var err error
+	cfg.out, err = outputFolder(cfg.out)
+	return errors.Join(faults, err)
 }
 
 func newBatchRun(cfg *config, file *batch.File) batch.Run {

@@ -27,25 +27,28 @@ type closing struct {
 
 // begin is what is known of any run.
 func (c closing) begin() (summary.Summary, summary.Facts) {
-	s := summary.Summary{Seed: c.cfg.seed, Planted: make(map[string][]string)}
+	s := summary.Summary{Seed: c.cfg.seed, Planted: byName(c.drills)}
 	f := summary.Facts{
 		Interrupted: errors.Is(context.Cause(c.stop), errInterrupted),
 		OutOfTime:   errors.Is(context.Cause(c.stop), errOutOfTime),
 	}
-	for d, ids := range c.drills {
-		s.Planted[string(d)] = ids
-	}
-	for _, id := range c.drills.All() {
+	f.Planned = plannedEndings(c.drills)
+	return s, f
+}
+
+// plannedEndings are those of the drills that aim at something else than a result.
+func plannedEndings(drills chaos.Drills) (planned summary.Endings) {
+	for _, id := range drills.All() {
 		switch task.EndingOf(id) {
 		case task.Quarantined:
-			f.Planned.Quarantined = append(f.Planned.Quarantined, id)
+			planned.Quarantined = append(planned.Quarantined, id)
 		case task.Cancelled:
-			f.Planned.Cancelled = append(f.Planned.Cancelled, id)
+			planned.Cancelled = append(planned.Cancelled, id)
 		case task.Expired:
-			f.Planned.Expired = append(f.Planned.Expired, id)
+			planned.Expired = append(planned.Expired, id)
 		}
 	}
-	return s, f
+	return planned
 }
 
 func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summary {
@@ -78,7 +81,7 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 	s.GroupRestarts = summary.Groups{OneForAll: c.watch.counts.oneForAll, RestForOne: c.watch.counts.restForOne}
 	s.Breaker.Opened, s.Breaker.Closed = c.watch.counts.opened, c.watch.counts.closed
 	s.RecoveryMS = summary.Percentiles(c.watch.recovery)
-	s.Drills = c.crew.seen.summary(c.owed)
+	s.Drills, s.Resumed = c.crew.seen.summary(c.owed), len(c.record.begun) > 0
 
 	if missed := c.watch.events.Missed() + counts.EventsDropped; missed > 0 {
 		broken("%d events were missed: the counts can't be trusted", missed)

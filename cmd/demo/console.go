@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -136,8 +135,11 @@ func (c *console) progress(hub *routing.Hub, total int) (end func()) {
 	}
 }
 
-// summary prints the last word of a run.
-func (c *console) summary(s summary.Summary, dir string) error {
+// pointer says where to find something that a run has left.
+type pointer struct{ what, where string }
+
+// summary prints the last word of a run, and on text what else there is.
+func (c *console) summary(s summary.Summary, pointers ...pointer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.json {
@@ -146,6 +148,10 @@ func (c *console) summary(s summary.Summary, dir string) error {
 	if err := s.WriteText(c.out); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.out, "\nreport   %s\nresults  %s\n", filepath.Join(dir, htmlFile), dir)
+	text := "\n"
+	for _, p := range pointers {
+		text += fmt.Sprintf("%-8s %s\n", p.what, p.where)
+	}
+	_, err := io.WriteString(c.out, text)
 	return err
 }

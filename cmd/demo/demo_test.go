@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/books"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 )
@@ -146,38 +148,91 @@ func TestTwoRunsGiveTheSameResults(t *testing.T) {
 	}
 }
 
-// verify finds whatever was done to the results, and names it.
+// verify finds whatever was done to the files of a run, and says where.
 func TestVerifyFindsTampering(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()
-	code, _, stderr := demo("--input", project(t, oneFile), "--chaos", "off", "--out", out)
+	code, _, stderr := demo("--input", source.Embedded, "--out", out)
 	require.Equal(t, summary.ExitOK, code, stderr)
-	path := filepath.Join(out, books.ResultsFile)
-	right, err := os.ReadFile(path)
-	require.NoError(t, err)
-	lines := strings.SplitAfter(strings.TrimSuffix(string(right), "\n"), "\n")
-	at := -1
-	for i, line := range lines {
-		if strings.Contains(line, `"metrics:one.go"`) {
-			at = i
-		}
-	}
-	require.NotEqual(t, -1, at)
-	with := func(edit ...string) string {
-		return strings.Join(append(append(append([]string{}, lines[:at]...), edit...), lines[at+1:]...), "")
-	}
-	for name, tampered := range map[string]string{
-		"a removed line":   with(),
-		"a doubled line":   with(lines[at], lines[at]),
-		"a changed figure": with(strings.Replace(lines[at], `"functions":1`, `"functions":2`, 1)),
+	code, stdout, stderr := demo("verify", out)
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	require.Contains(t, stdout, "; 19 of 19 mechanisms seen\n")
+
+	type edit struct{ file, old, new string } // old is a pattern, or empty: the file is removed
+	const results, run, sum, page = books.ResultsFile, books.RunFile, summaryFile, reportFile
+	metrics := regexp.MustCompile(`(?m)^{"id":"metrics:label.go".*\n`)
+	for name, c := range map[string]struct {
+		edits []edit
+		found string
+	}{
+		"a removed line":                  {[]edit{{results, "METRICS", ""}}, "metrics:label.go: missing"},
+		"a doubled line":                  {[]edit{{results, "METRICS", "METRICSMETRICS"}}, "metrics:label.go: twice"},
+		"a changed figure":                {[]edit{{results, `"total":49`, `"total":48`}}, "metrics:label.go: figure"},
+		"a drill's changed outcome":       {[]edit{{results, `"drill.poison","status":"quarantined"`, `"drill.poison","status":"failed"`}}, "drill:poison-1: status"},
+		"a drill's changed result":        {[]edit{{results, `\{"sum":30}`, `{"sum":29}`}}, "drill:trunk-1: figure"},
+		"a drill that was never there":    {[]edit{{results, `"drill:hang-2"`, `"drill:hang-3"`}}, "drill:hang-2: missing"},
+		"another seed":                    {[]edit{{run, `"seed": 1,`, `"seed": 2,`}}, "seed 2 at level mild has in store"},
+		"another seed everywhere":         {[]edit{{run, `"seed": 1,`, `"seed": 2,`}, {sum, `"seed":1,`, `"seed":2,`}, {page, "Seed 1", "Seed 2"}}, "seed 2 at level mild has in store"},
+		"another seed of the counts":      {[]edit{{sum, `"seed":1,`, `"seed":2,`}}, "summary.json: plan: the seed is 2, must be 1"},
+		"another level":                   {[]edit{{run, `"chaos": "mild"`, `"chaos": "wild"`}}, "planted is not what seed 1 at level wild plants"},
+		"another plan":                    {[]edit{{run, `"attempt": 1`, `"attempt": 2`}}, "seed 1 at level mild has in store"},
+		"a changed report":                {[]edit{{page, "label.go", "lable.go"}}, "report.md: figure"},
+		"a mechanism seen too seldom":     {[]edit{{sum, `"escalations":{"planned":2,"seen":\d+}`, `"escalations":{"planned":2,"seen":1}`}}, "escalations was seen 1 times, planned are 2"},
+		"a mechanism that wasn't planned": {[]edit{{sum, `"escalations":{"planned":2,"seen":\d+}`, `"escalations":{"planned":1,"seen":1}`}}, "escalations is planned 1 times, must be 2"},
+		"a mechanism left out":            {[]edit{{sum, `"escalations":{"planned":2,"seen":\d+},`, ``}}, "escalations is missing"},
+		"a mechanism too many":            {[]edit{{sum, `"escalations":{`, `"levitations":{"planned":0,"seen":1},"escalations":{`}}, "levitations is none of the plan"},
+		"another drill planted":           {[]edit{{sum, `"hang":\["drill:hang-1",`, `"hang":["drill:hang-3",`}}, "summary.json: plan: planted"},
+		"a task more":                     {[]edit{{sum, `"quarantined":2`, `"quarantined":3`}}, "summary.json: figure: 3 tasks are quarantined, by the results 2"},
+		"a lost task":                     {[]edit{{sum, `"lost":0`, `"lost":1`}}, "the verdict is ok, by the counts it must be invariant broken"},
+		"a failed run":                    {[]edit{{sum, `"verdict":"ok"`, `"verdict":"tasks failed"`}, {sum, `"exit_code":0`, `"exit_code":3`}}, "the run ended as: tasks failed"},
+		"another exit code":               {[]edit{{sum, `"exit_code":0`, `"exit_code":4`}}, "the exit code is 4, must be 0"},
+		"a count that nobody knows":       {[]edit{{sum, `"exit_code":0`, `"exit_code":0,"luck":7`}}, "unknown field"},
+		"no counts":                       {[]edit{{sum, "", ""}}, "summary.json: figure"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.NotEqual(t, string(right), tampered)
-			require.NoError(t, os.WriteFile(path, []byte(tampered), 0o600))
-			code, stdout, _ := demo("verify", out)
+			dir := t.TempDir()
+			require.NoError(t, os.CopyFS(dir, os.DirFS(out)))
+			for _, e := range c.edits {
+				path := filepath.Join(dir, e.file)
+				if e.old == "" {
+					require.NoError(t, os.Remove(path))
+					continue
+				}
+				right, err := os.ReadFile(path)
+				require.NoError(t, err)
+				line := metrics.FindString(string(right))
+				with := strings.NewReplacer("METRICS", line)
+				at := regexp.MustCompile(strings.ReplaceAll(e.old, "METRICS", regexp.QuoteMeta(line))).FindStringIndex(string(right))
+				require.NotNil(t, at, "%s has no %s", e.file, e.old)
+				tampered := string(right[:at[0]]) + with.Replace(e.new) + string(right[at[1]:])
+				require.NoError(t, os.WriteFile(path, []byte(tampered), 0o600))
+			}
+			code, stdout, _ := demo("verify", dir)
 			require.Equal(t, summary.ExitBroken, code)
-			require.Contains(t, stdout, "metrics:one.go")
+			require.Contains(t, stdout, c.found)
 		})
+	}
+}
+
+// A run that went on doesn't owe what an earlier process had begun with, and verify says so.
+func TestVerifyOfAResumedRun(t *testing.T) {
+	t.Parallel()
+	out := t.TempDir()
+	code, _, stderr := demo("--input", project(t, oneFile), "--out", out)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	path := filepath.Join(out, summaryFile)
+	var s summary.Summary
+	require.NoError(t, books.ReadJSON(path, &s))
+	require.False(t, s.Resumed)
+	s.Drills["cancelled"] = summary.Drill{}
+	for resumed, want := range map[bool]int{false: summary.ExitBroken, true: summary.ExitOK} {
+		s.Resumed = resumed
+		var b bytes.Buffer
+		require.NoError(t, s.WriteJSON(&b))
+		require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+		code, stdout, _ := demo("verify", out)
+		require.Equal(t, want, code, stdout)
+		require.Equal(t, resumed, strings.Contains(stdout, "18 of 19 mechanisms seen, an earlier process of the run had begun with the other 1"), stdout)
 	}
 }
 
@@ -196,6 +251,27 @@ func TestUsageErrors(t *testing.T) {
 		require.LessOrEqual(t, n, 3, "%v:\n%s", args, stderr)
 		require.NotEmpty(t, strings.TrimSpace(stderr), args)
 	}
+}
+
+// An error of use says what to do, in the words of the command line.
+func TestUsageErrorsSayWhatToDo(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none.jsonl")
+	for want, args := range map[string][]string{
+		"demo: flag provided but not defined: --nope (--help says what there is)\n":                        {"--nope"},
+		"demo: invalid value \"many\" for flag --seed: invalid syntax (--help says what there is)\n":       {"--seed", "many"},
+		"demo: invalid value \"soon\" for flag --timeout: invalid duration (--help says what there is)\n":  {"--timeout", "soon"},
+		"demo: flag needs an argument: --input (--help says what there is)\n":                              {"tree", "--input"},
+		"demo: unexpected \"help\": the input is given with --input, and --help says what else there is\n": {"help"},
+		fmt.Sprintf("demo: input %q: no such file or directory\n", none):                                   {"--input", none},
+	} {
+		code, _, stderr := demo(args...)
+		require.Equal(t, summary.ExitUsage, code)
+		require.Equal(t, want, stderr)
+	}
+	dir := t.TempDir()
+	code, _, stderr := demo("verify", dir)
+	require.Equal(t, summary.ExitUsage, code)
+	require.Equal(t, "demo: "+dir+" is not the folder of a run: open "+filepath.Join(dir, books.RunFile)+": no such file or directory\n", stderr)
 }
 
 func TestOutOfTime(t *testing.T) {
@@ -286,6 +362,9 @@ func TestInterrupt(t *testing.T) {
 					}
 				}
 				require.FileExists(t, filepath.Join(out, reportFile))
+				code, found, _ := demo("verify", out)
+				require.Equal(t, summary.ExitBroken, code)
+				require.Contains(t, found, "summary.json: status: the run ended as: interrupted")
 			}
 		})
 	}

@@ -6,11 +6,9 @@ import (
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
-	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var cancelType = routing.NewType[string, task.DrillResult](task.Cancel.Type())
+var cancelType = newDrillTask(task.Cancel)
 
 var errNotWanted = errors.New("planned: nobody wants the result any more")
 
@@ -22,14 +20,11 @@ func cancelDrill(ids []string, c *crew) drill {
 	}
 	return drill{
 		ids: ids,
-		tree: actors.Supervisor{
-			ID: string(task.Cancel), Strategy: strategies.OneForOne(budget(0)),
-			Children: []actors.Child{actors.Pool(2, actors.Agent("waiter", cancelType, func(ctx context.Context, id string) (task.DrillResult, error) {
-				begun[id].give()
-				<-ctx.Done()
-				return task.DrillResult{}, context.Cause(ctx)
-			}))},
-		},
+		tree: subtree(task.Cancel, 0, actors.Pool(2, actors.Agent("waiter", cancelType, func(ctx context.Context, id string) (task.DrillResult, error) {
+			begun[id].give()
+			<-ctx.Done()
+			return task.DrillResult{}, context.Cause(ctx)
+		}))),
 		run: func(j *job) {
 			together(ids, func(id string) {
 				h, err := submit(j, cancelType, id, id)

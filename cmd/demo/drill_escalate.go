@@ -12,7 +12,7 @@ import (
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var escalateType = routing.NewType[string, task.DrillResult](task.Escalate.Type())
+var escalateType = newDrillTask(task.Escalate)
 
 const (
 	escalateCrashes = 2 // of a task, one more than the supervisor above the agent bears
@@ -25,24 +25,16 @@ func escalateDrill(ids []string) drill {
 	below := drillPath(task.Escalate) + "/"
 	return drill{
 		ids: ids,
-		tree: actors.Supervisor{
-			ID:       string(task.Escalate),
-			Strategy: strategies.OneForOne(budget(len(ids))),
+		tree: subtree(task.Escalate, len(ids), actors.Supervisor{
+			ID:       "upper",
+			Strategy: strategies.Escalate(),
 			Children: []actors.Child{actors.Supervisor{
-				ID:       "upper",
-				Strategy: strategies.Escalate(),
-				Children: []actors.Child{actors.Supervisor{
-					ID:       "lower",
-					Strategy: strategies.OneForOne(strategies.MaxRestarts(escalateCrashes-1, time.Minute)),
-					Children: []actors.Child{actors.Agent("fuse", escalateType, blow)},
-				}},
+				ID:       "lower",
+				Strategy: strategies.OneForOne(strategies.MaxRestarts(escalateCrashes-1, time.Minute)),
+				Children: []actors.Child{actors.Agent("fuse", escalateType, blow)},
 			}},
-		},
-		run: func(j *job) {
-			for _, id := range ids {
-				do(j, escalateType, id, id)
-			}
-		},
+		}),
+		run:  inTurn(escalateType, ids),
 		owes: map[string]int{"escalations": escalateLevels * len(ids)},
 		sees: func(e actors.Event) string {
 			if e.Kind == actors.Escalated && strings.HasPrefix(e.Path, below) {

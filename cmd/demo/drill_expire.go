@@ -8,10 +8,9 @@ import (
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var expireType = routing.NewType[string, task.DrillResult](task.Expire.Type())
+var expireType = newDrillTask(task.Expire)
 
 // expireAfter is how long a task of the drill is of use.
 const expireAfter = 400 * time.Millisecond
@@ -20,13 +19,10 @@ const expireAfter = 400 * time.Millisecond
 func expireDrill(ids []string, c *crew) drill {
 	return drill{
 		ids: ids,
-		tree: actors.Supervisor{
-			ID: string(task.Expire), Strategy: strategies.OneForOne(budget(0)),
-			Children: []actors.Child{actors.Agent("loiterer", expireType, func(ctx context.Context, _ string) (task.DrillResult, error) {
-				<-ctx.Done()
-				return task.DrillResult{}, context.Cause(ctx)
-			})},
-		},
+		tree: subtree(task.Expire, 0, actors.Agent("loiterer", expireType, func(ctx context.Context, _ string) (task.DrillResult, error) {
+			<-ctx.Done()
+			return task.DrillResult{}, context.Cause(ctx)
+		})),
 		types: map[string]routing.TypeOptions{task.Expire.Type(): {Lifetime: expireAfter}},
 		run: func(j *job) {
 			together(ids, func(id string) {

@@ -8,27 +8,21 @@ import (
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var fullType = routing.NewType[string, task.DrillResult](task.Full.Type())
+var fullType = newDrillTask(task.Full)
 
 // fullDrill submits as many tasks as their type may have, and one more, which is refused: it was never accepted, so nothing is recorded of it.
 func fullDrill(ids []string, c *crew) drill {
 	refused := newOnce()
 	return drill{
 		ids: ids,
-		tree: actors.Supervisor{
-			ID: string(task.Full), Strategy: strategies.OneForOne(budget(0)),
-			Children: []actors.Child{actors.Pool(2, actors.Agent("clerk", fullType, func(ctx context.Context, id string) (task.DrillResult, error) {
-				select {
-				case <-refused.c:
-					return task.Through(id), nil
-				case <-ctx.Done():
-					return task.DrillResult{}, context.Cause(ctx)
-				}
-			}))},
-		},
+		tree: subtree(task.Full, 0, actors.Pool(2, actors.Agent("clerk", fullType, func(ctx context.Context, id string) (task.DrillResult, error) {
+			if err := refused.wait(ctx); err != nil {
+				return task.DrillResult{}, err
+			}
+			return task.Through(id), nil
+		}))),
 		types: map[string]routing.TypeOptions{task.Full.Type(): {Capacity: len(ids)}},
 		run: func(j *job) {
 			defer refused.give()

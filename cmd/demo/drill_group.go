@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	restType = routing.NewType[string, task.DrillResult](task.Rest.Type())
-	allType  = routing.NewType[string, task.DrillResult](task.All.Type())
+	restType = newDrillTask(task.Rest)
+	allType  = newDrillTask(task.All)
 )
 
 // groupSize is how many agents depend on the service.
@@ -39,11 +39,7 @@ func groupDrill(kind task.Drill, ids []string) drill {
 				actors.Pool(groupSize, actors.Agent("client", t, func(ctx context.Context, id string) (task.DrillResult, error) { return askSquarer(ctx, service, id) })),
 			},
 		},
-		run: func(j *job) {
-			for _, id := range ids {
-				do(j, t, id, id)
-			}
-		},
+		run:  inTurn(t, ids),
 		owes: map[string]int{mechanism: len(ids)},
 		sees: func(e actors.Event) string {
 			if e.Kind == actors.GroupRestart && strings.HasPrefix(e.Path, drillPath(kind)+"/") && e.Strategy == strategy.String() && e.Group == group {

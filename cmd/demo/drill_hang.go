@@ -8,10 +8,9 @@ import (
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var hangType = routing.NewType[string, task.DrillResult](task.Hang.Type())
+var hangType = newDrillTask(task.Hang)
 
 const (
 	hangLimit    = time.Second            // of silence
@@ -27,20 +26,14 @@ func hangDrill(ids []string, c *crew) drill {
 	below := drillPath(task.Hang) + "/"
 	return drill{
 		ids: ids,
-		tree: actors.Supervisor{
-			ID:       string(task.Hang),
-			Strategy: strategies.OneForOne(budget(len(ids))),
-			Children: []actors.Child{
-				actors.Pool(len(ids)+1, actors.Agent("dreamer", hangType, c.hang).With(actors.Lifecycle{
-					Shutdown: hangShutdown, Liveness: &actors.Liveness{Max: hangLimit},
-				})),
-			},
-		},
+		tree: subtree(task.Hang, len(ids), actors.Pool(len(ids)+1, actors.Agent("dreamer", hangType, c.hang).With(actors.Lifecycle{
+			Shutdown: hangShutdown, Liveness: &actors.Liveness{Max: hangLimit},
+		}))),
 		types: map[string]routing.TypeOptions{task.Hang.Type(): {
 			AttemptTimeout:  -1,            // who has a time limit isn't judged by his silence
 			QuarantineAfter: drillAttempts, // on a busy machine somebody may seem to hang who doesn't
 		}},
-		run:  func(j *job) { together(ids, func(id string) { do(j, hangType, id, id) }) },
+		run:  atOnce(hangType, ids),
 		owes: map[string]int{"hung": len(ids), "hung_replaced": len(ids), "abandoned": deaf, abandonedReturn: deaf},
 		sees: func(e actors.Event) string {
 			if !strings.HasPrefix(e.Path, below) {

@@ -6,11 +6,9 @@ import (
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
-	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var hubType = routing.NewType[string, task.DrillResult](task.Hub.Type())
+var hubType = newDrillTask(task.Hub)
 
 // hubPath is that of the node whose actor drives the tree's hub.
 const hubPath = rootID + "/$hub"
@@ -20,18 +18,13 @@ func hubDrill(ids []string) drill {
 	inFlight, killed := newOnce(), newOnce()
 	return drill{
 		ids: ids,
-		tree: actors.Supervisor{
-			ID: string(task.Hub), Strategy: strategies.OneForOne(budget(0)),
-			Children: []actors.Child{actors.Pool(2, actors.Agent("worker", hubType, func(ctx context.Context, id string) (task.DrillResult, error) {
-				inFlight.give()
-				select {
-				case <-killed.c:
-					return task.Through(id), nil
-				case <-ctx.Done():
-					return task.DrillResult{}, context.Cause(ctx)
-				}
-			}))},
-		},
+		tree: subtree(task.Hub, 0, actors.Pool(2, actors.Agent("worker", hubType, func(ctx context.Context, id string) (task.DrillResult, error) {
+			inFlight.give()
+			if err := killed.wait(ctx); err != nil {
+				return task.DrillResult{}, err
+			}
+			return task.Through(id), nil
+		}))),
 		run: func(j *job) {
 			settled := newOnce()
 			go func() {

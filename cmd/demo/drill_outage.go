@@ -8,10 +8,9 @@ import (
 	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var outageType = routing.NewType[string, task.DrillResult](task.Breaker.Type())
+var outageType = newDrillTask(task.Breaker)
 
 const (
 	outageBreaker = "drill-llm"
@@ -29,19 +28,16 @@ func outageDrill(ids []string, c *crew) drill {
 	path := drillPath(task.Breaker, outageBreaker)
 	return drill{
 		ids: ids,
-		tree: actors.Supervisor{
-			ID: string(task.Breaker), Strategy: strategies.OneForOne(budget(0)),
-			Children: []actors.Child{
-				outside(outageBreaker, 400*time.Millisecond),
-				// These don't say what they need, so that the breaker has calls to refuse.
-				actors.Pool(2, actors.Agent("caller", outageType, func(ctx context.Context, id string) (task.DrillResult, error) {
-					return c.askDrill(ctx, &c.outage, id)
-				})),
-			},
-		},
+		tree: subtree(task.Breaker, 0,
+			outside(outageBreaker, 400*time.Millisecond),
+			// These don't say what they need, so that the breaker has calls to refuse.
+			actors.Pool(2, actors.Agent("caller", outageType, func(ctx context.Context, id string) (task.DrillResult, error) {
+				return c.askDrill(ctx, &c.outage, id)
+			})),
+		),
 		types: map[string]routing.TypeOptions{task.Breaker.Type(): {RetryBackoff: routing.Backoff{Max: outageBackoff}}},
 		run: func(j *job) {
-			together(ids, func(id string) { do(j, outageType, id, id, routing.MaxAttempts(drillAttempts)) })
+			atOnce(outageType, ids, routing.MaxAttempts(drillAttempts))(j)
 			if b, ok := j.tree.Breaker(path); ok {
 				c.seen.add(rejects, int(b.Snapshot().Totals.Rejected))
 			}

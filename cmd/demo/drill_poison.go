@@ -7,10 +7,9 @@ import (
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var poisonType = routing.NewType[string, task.DrillResult](task.Poison.Type())
+var poisonType = newDrillTask(task.Poison)
 
 // poisonCrashes is how many agents a task crashes before it is quarantined.
 const poisonCrashes = 3
@@ -21,16 +20,10 @@ const poisonings = "poison"
 // poisonDrill has tasks that crash every agent that touches them. They end in quarantine.
 func poisonDrill(ids []string, c *crew) drill {
 	return drill{
-		ids: ids,
-		tree: actors.Supervisor{
-			ID:       string(task.Poison),
-			Strategy: strategies.OneForOne(budget(poisonCrashes * len(ids))),
-			Children: []actors.Child{actors.Pool(2, actors.Agent("victim", poisonType, c.poison))},
-		},
-		types: map[string]routing.TypeOptions{task.Poison.Type(): {QuarantineAfter: poisonCrashes}},
-		run: func(j *job) {
-			together(ids, func(id string) { do(j, poisonType, id, id) })
-		},
+		ids:      ids,
+		tree:     subtree(task.Poison, poisonCrashes*len(ids), actors.Pool(2, actors.Agent("victim", poisonType, c.poison))),
+		types:    map[string]routing.TypeOptions{task.Poison.Type(): {QuarantineAfter: poisonCrashes}},
+		run:      atOnce(poisonType, ids),
 		recorded: true,
 		owes:     map[string]int{poisonings: poisonCrashes * len(ids)},
 		sees: func(e actors.Event) string {

@@ -9,10 +9,9 @@ import (
 	"github.com/mistersmith/mistersmith/breaker"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var stallType = routing.NewType[string, task.DrillResult](task.Stall.Type())
+var stallType = newDrillTask(task.Stall)
 
 const (
 	stallBreaker = "drill-stream"
@@ -26,18 +25,13 @@ func stallDrill(ids []string, c *crew) drill {
 	model.Stream = actors.Liveness{Min: stallMin}
 	return drill{
 		ids: ids,
-		tree: actors.Supervisor{
-			ID: string(task.Stall), Strategy: strategies.OneForOne(budget(0)),
-			Children: []actors.Child{
-				model,
-				actors.Pool(2, actors.Agent("listener", stallType, func(ctx context.Context, id string) (task.DrillResult, error) {
-					return c.askDrill(ctx, &c.stream, id)
-				})),
-			},
-		},
-		run: func(j *job) {
-			together(ids, func(id string) { do(j, stallType, id, id, routing.MaxAttempts(drillAttempts)) })
-		},
+		tree: subtree(task.Stall, 0,
+			model,
+			actors.Pool(2, actors.Agent("listener", stallType, func(ctx context.Context, id string) (task.DrillResult, error) {
+				return c.askDrill(ctx, &c.stream, id)
+			})),
+		),
+		run:  atOnce(stallType, ids, routing.MaxAttempts(drillAttempts)),
 		owes: map[string]int{"stream_stalls": len(ids)},
 		sees: func(e actors.Event) string {
 			var stall *breaker.StalledError

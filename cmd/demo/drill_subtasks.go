@@ -13,9 +13,9 @@ import (
 )
 
 var (
-	trunkType  = routing.NewType[string, task.DrillResult](task.Trunk.Type())
-	branchType = routing.NewType[string, task.DrillResult](task.Branch.Type())
-	leafType   = routing.NewType[string, task.DrillResult](task.Leaf.Type())
+	trunkType  = newDrillTask(task.Trunk)
+	branchType = newDrillTask(task.Branch)
+	leafType   = newDrillTask(task.Leaf)
 )
 
 // subtasksDrill has tasks that submit tasks, two levels deep, and add up their results.
@@ -50,7 +50,7 @@ func subtasksDrill(planted chaos.Drills, c *crew) drill {
 }
 
 // addUp submits the subtasks of a task at once and adds up their results.
-func addUp(t routing.Type[string, task.DrillResult]) func(context.Context, string) (task.DrillResult, error) {
+func addUp(t drillTask) func(context.Context, string) (task.DrillResult, error) {
 	return func(ctx context.Context, id string) (task.DrillResult, error) {
 		tree, _ := actors.TreeFromContext(ctx)
 		var handles []*routing.Handle[task.DrillResult]
@@ -74,7 +74,7 @@ func addUp(t routing.Type[string, task.DrillResult]) func(context.Context, strin
 }
 
 // noteSubtask records what became of a subtask, after its parent. One that was never submitted shares the fate of that.
-func noteSubtask(j *job, c *crew, t routing.Type[string, task.DrillResult], parent, id string, fate error) {
+func noteSubtask(j *job, c *crew, t drillTask, parent, id string, fate error) {
 	h, err := t.Find(j.tree, id)
 	if err != nil {
 		if fate == nil {

@@ -7,10 +7,9 @@ import (
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/routing"
-	"github.com/mistersmith/mistersmith/strategies"
 )
 
-var sumType = routing.NewType[string, task.DrillResult](task.Sum.Type())
+var sumType = newDrillTask(task.Sum)
 
 // crashingSum is the number of the task whose first attempt crashes the agent that has added it already.
 const crashingSum = 3
@@ -18,17 +17,9 @@ const crashingSum = 3
 // sumDrill has an agent with a running sum, which crashes halfway. The next goes on from what was saved with the task before: each result proves it.
 func sumDrill(ids []string, c *crew) drill {
 	return drill{
-		ids: ids,
-		tree: actors.Supervisor{
-			ID:       string(task.Sum),
-			Strategy: strategies.OneForOne(budget(1)),
-			Children: []actors.Child{actors.Stateful("adder", sumType, func() *adder { return &adder{seen: c.seen} })},
-		},
-		run: func(j *job) {
-			for _, id := range ids {
-				do(j, sumType, id, id)
-			}
-		},
+		ids:  ids,
+		tree: subtree(task.Sum, 1, actors.Stateful("adder", sumType, func() *adder { return &adder{seen: c.seen} })),
+		run:  inTurn(sumType, ids),
 		owes: map[string]int{"snapshot_restored": 1},
 	}
 }

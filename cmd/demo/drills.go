@@ -57,6 +57,34 @@ func newDrills(planted chaos.Drills, c *crew) []drill {
 	}
 }
 
+// drillTask is a type of drill tasks. In: the task's id, which says all there is to say.
+type drillTask = routing.Type[string, task.DrillResult]
+
+func newDrillTask(d task.Drill) drillTask {
+	return routing.NewType[string, task.DrillResult](d.Type())
+}
+
+// subtree is a drill's, unless it wants another strategy: it bears that many crashes, and some.
+func subtree(d task.Drill, crashes int, children ...actors.Child) actors.Supervisor {
+	return actors.Supervisor{ID: string(d), Strategy: strategies.OneForOne(budget(crashes)), Children: children}
+}
+
+// atOnce submits a drill's tasks together.
+func atOnce(t drillTask, ids []string, opts ...routing.SubmitOption) func(*job) {
+	return func(j *job) {
+		together(ids, func(id string) { _, _ = do(j, t, id, id, opts...) }) // the record says what became of it
+	}
+}
+
+// inTurn submits a drill's tasks one after the other.
+func inTurn(t drillTask, ids []string) func(*job) {
+	return func(j *job) {
+		for _, id := range ids {
+			_, _ = do(j, t, id, id) // likewise
+		}
+	}
+}
+
 // drillsPath is where the drills' subtrees hang.
 const drillsPath = rootID + "/drills"
 
@@ -187,6 +215,16 @@ type once struct {
 
 func newOnce() *once  { return &once{c: make(chan struct{})} }
 func (s *once) give() { s.do.Do(func() { close(s.c) }) }
+
+// wait waits for it, or for ctx to end.
+func (s *once) wait(ctx context.Context) error {
+	select {
+	case <-s.c:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // together does that for each of the ids at once.
 func together(ids []string, do func(id string)) {

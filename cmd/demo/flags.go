@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ const (
 )
 
 func commandLine(stdout, stderr io.Writer) *cli.Command {
-	fail := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err }
+	fail := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return usageError(err) }
 	return &cli.Command{
 		Name:            "demo",
 		Usage:           "audit Go source with supervised agents while things fail",
@@ -68,6 +69,18 @@ func commandLine(stdout, stderr io.Writer) *cli.Command {
 			{Name: "version", Usage: "print the version", Action: version, OnUsageError: fail, HideHelpCommand: true},
 		},
 	}
+}
+
+// parsers are what the flags' library quotes of the functions that it parses with.
+var parsers = regexp.MustCompile(`(strconv\.\w+: parsing "[^"]*"|time): (invalid \w+|value out of range).*`)
+
+// usageError says in the words of the command line what the flags' library says in its own.
+func usageError(err error) error {
+	text := parsers.ReplaceAllString(err.Error(), "$2")
+	for _, before := range []string{"for flag ", "not defined: "} {
+		text = strings.Replace(text, before+"-", before+"--", 1)
+	}
+	return errors.New(text + " (--help says what there is)")
 }
 
 // jobFlags say what the job is.
@@ -137,7 +150,7 @@ func readConfig(c *cli.Command, getenv func(string) string) (config, error) {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if c.Args().Present() {
-		fault("unexpected %q: the input is given with --input", c.Args().First())
+		fault("unexpected %q: the input is given with --input, and --help says what else there is", c.Args().First())
 	}
 	var err error
 	if cfg.chaos, err = chaos.ParseLevel(c.String("chaos")); err != nil {

@@ -10,7 +10,6 @@ import (
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/audit"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/books"
-	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/routing"
@@ -27,26 +26,6 @@ type job struct {
 	records   []books.Record
 	faults    []error // what kept a task from being submitted or recorded
 	cancels   []func(error)
-}
-
-// planned counts the crashes that a plan has in store, by type of task.
-type planned struct{ summarize, metrics, review int }
-
-func countPlanned(plan chaos.Plan, in *source.Input) (p planned) {
-	for _, e := range plan.Events(task.ForFiles(in.Paths())) {
-		if !e.Panics {
-			continue
-		}
-		switch kind, _ := task.TypeOf(e.Task); kind {
-		case task.TypeSummarize:
-			p.summarize++
-		case task.TypeMetrics:
-			p.metrics++
-		case task.TypeReview:
-			p.review++
-		}
-	}
-	return p
 }
 
 // run submits everything and waits until all of it is settled.

@@ -55,24 +55,32 @@ func openRecord(cfg *config, c *console) (*record, error) {
 	if cfg.store == "" {
 		return &record{}, nil
 	}
-	_, err := os.Stat(cfg.store)
-	switch {
+	return openStore(cfg, c, func(r *record) error {
+		err := r.read()
+		if err == nil && r.run != nil {
+			err = r.adopt(cfg)
+		}
+		return err
+	})
+}
+
+// openStore opens the store that the command line names, or makes it, and lets begin read what is in it.
+func openStore(cfg *config, c *console, begin func(*record) error) (*record, error) {
+	switch _, err := os.Stat(cfg.store); {
 	case err == nil && !cfg.resume:
 		return nil, fmt.Errorf("--store: %s exists: go on with it by --resume, or name another file", cfg.store)
 	case errors.Is(err, os.ErrNotExist) && cfg.resume:
 		c.logger.Warn("there is no such store: starting fresh", "store", cfg.store)
 	}
 	r := &record{settled: make(map[string]routing.State), begun: make(map[string]bool)}
+	var err error
 	if r.store, err = boltstore.Open(cfg.store, boltstore.Options{}); err != nil {
 		return nil, fmt.Errorf("--store: %w", err)
 	}
-	if err = r.read(); err == nil && r.run != nil {
-		err = r.adopt(cfg)
-	}
-	if err != nil {
+	if err := begin(r); err != nil {
 		return nil, errors.Join(fmt.Errorf("--store: %s: %w", cfg.store, err), r.close())
 	}
-	if r.run != nil {
+	if r.run != nil || len(r.tasks) > 0 {
 		c.logger.Info("going on", "store", cfg.store, "accepted", len(r.tasks), "settled", len(r.settled))
 	}
 	return r, nil
@@ -109,9 +117,24 @@ func (r *record) read() error {
 
 // adopt takes over what the run is about. What the command line says otherwise is refused.
 func (r *record) adopt(cfg *config) error {
-	level, err := chaos.ParseLevel(r.run.Books.Chaos)
+	err := cfg.adopt(r.run.Books.Seed, r.run.Books.Chaos, r.run.LLM, r.run.Books.Model)
+	if !cfg.chosen["input"] {
+		cfg.input = r.run.Books.Reopen()
+	}
+	if !cfg.chosen["out"] {
+		cfg.out = r.run.Out
+	}
+	return err
+}
+
+// adopt takes over what a stored run was begun with. What the command line says otherwise is refused.
+func (cfg *config) adopt(seed uint64, chaosLevel, llm, model string) error {
+	level, err := chaos.ParseLevel(chaosLevel)
 	if err != nil {
 		return err
+	}
+	if llm == "" {
+		model = "" // the embedded one, which no flag names
 	}
 	var faults []error
 	differs := func(flag string, is bool, stored any) {
@@ -119,21 +142,11 @@ func (r *record) adopt(cfg *config) error {
 			faults = append(faults, fmt.Errorf("it is of a run with --%s %v", flag, stored))
 		}
 	}
-	differs("seed", cfg.seed != r.run.Books.Seed, r.run.Books.Seed)
+	differs("seed", cfg.seed != seed, seed)
 	differs("chaos", cfg.chaos != level, level)
-	differs("llm", cfg.llm != r.run.LLM, r.run.LLM)
-	model := r.run.Books.Model
-	if model == books.EmbeddedModel {
-		model = ""
-	}
+	differs("llm", cfg.llm != llm, llm)
 	differs("model", cfg.model != model, model)
-	cfg.seed, cfg.chaos, cfg.llm, cfg.model = r.run.Books.Seed, level, r.run.LLM, model
-	if !cfg.chosen["input"] {
-		cfg.input = r.run.Books.Reopen()
-	}
-	if !cfg.chosen["out"] {
-		cfg.out = r.run.Out
-	}
+	cfg.seed, cfg.chaos, cfg.llm, cfg.model = seed, level, llm, model
 	return errors.Join(faults...)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,6 @@ import (
 // Limits of a run's parts.
 const (
 	stopTimeout    = time.Minute      // of the tree and of the model server: neither should take long, but the machine may
-	drainTimeout   = 10 * time.Second // for what agents are working on when the run is cut short
 	attemptTimeout = 30 * time.Second // of one attempt at a task
 
 	// patience is how often in a row a task may be in hand when the process dies: as long as somebody kills the demo, that isn't the task's fault.
@@ -39,10 +39,11 @@ var (
 	errOutOfTime   = errors.New("out of time")
 )
 
-// Names of the report in a run's folder.
+// Names of files in a run's folder, besides the books.
 const (
-	reportFile = "report.md"   // what the results yield, and nothing else
-	htmlFile   = "report.html" // the same, drawn, and how the run went
+	summaryFile = "summary.json" // what the run counted; no two runs count the same
+	reportFile  = "report.md"    // what the results yield, and nothing else
+	htmlFile    = "report.html"  // the same, drawn, and how the run went
 )
 
 // run is the run command: from flags to exit code.
@@ -82,10 +83,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	defer closeTelemetry()
 
 	s, err := conduct(stop, cfg, in, rec, console, tell)
-	err = errors.Join(err, rec.close())
-	if shown := console.summary(s, cfg.out); shown != nil {
-		err = errors.Join(err, shown)
-	}
+	err = errors.Join(err, rec.close(), console.summary(s, pointer{"report", filepath.Join(cfg.out, htmlFile)}, pointer{"results", cfg.out}))
 	return exitOf(s, err)
 }
 
@@ -183,7 +181,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, rec *record, co
 
 	c := closing{stop: stop, cfg: cfg, drills: planted, owed: owed, job: j, watch: watch, crew: crew, record: rec}
 	s := c.summary(tree, server)
-	return s, writeFiles(cfg, in, plan, j.records, course.end(s))
+	return s, writeFiles(cfg, in, plan, j.records, s, course.end(s))
 }
 
 // neverBegun closes a run whose system could not be started. Being cut short meanwhile is no error.
@@ -204,62 +202,8 @@ func taskIDs(in *source.Input, drills chaos.Drills) []string {
 	return append(task.ForFiles(in.Paths()), drills.All()...)
 }
 
-// cutShort ends a run early: nothing new is submitted, what waits is cancelled, or with a store left to it, and what agents are working on has some time left.
-func cutShort(j *job, cause error) {
-	if j.durable {
-		keepWaiting(j, cause)
-		return
-	}
-	j.cancelWaiting(cause)
-	timer := time.NewTimer(drainTimeout)
-	defer timer.Stop()
-	for tick := time.NewTicker(50 * time.Millisecond); ; {
-		select {
-		case <-j.tree.Done():
-			tick.Stop()
-			return
-		case <-tick.C: // a lease that was given back waits again
-			j.cancelWaiting(cause)
-		case <-timer.C:
-			tick.Stop()
-			j.tree.Hub().Close(cause)
-			return
-		}
-	}
-}
-
-// keepWaiting leaves to the store what no agent is working on.
-func keepWaiting(j *job, cause error) {
-	hub := j.tree.Hub()
-	hub.Pause()
-	timer := time.NewTimer(drainTimeout)
-	defer timer.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for atWork(hub) {
-		select {
-		case <-j.tree.Done():
-			return
-		case <-tick.C:
-			continue
-		case <-timer.C:
-		}
-		break
-	}
-	hub.Close(cause)
-}
-
-// atWork reports whether an agent works on something. One that awaits subtasks doesn't: they may wait for the next process.
-func atWork(hub *routing.Hub) bool {
-	leased := int(hub.Counts().Leased)
-	for _, s := range hub.Spokes() {
-		leased -= s.Awaiting
-	}
-	return leased > 0
-}
-
-// writeFiles puts the books and the report, in both its forms, into the folder of the run.
-func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record, course report.Course) error {
+// writeFiles puts the books, the summary and the report, in both its forms, into the folder of the run.
+func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record, s summary.Summary, course report.Course) error {
 	name := books.EmbeddedModel
 	if cfg.llm != "" {
 		name = cfg.model
@@ -272,7 +216,12 @@ func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.R
 	if err != nil {
 		return err
 	}
+	var counts bytes.Buffer
+	if err := s.WriteJSON(&counts); err != nil {
+		return err
+	}
 	return errors.Join(
+		books.WriteFile(filepath.Join(cfg.out, summaryFile), counts.Bytes()),
 		books.WriteFile(filepath.Join(cfg.out, reportFile), page.Markdown()),
 		books.WriteFile(filepath.Join(cfg.out, htmlFile), page.HTML(course)))
 }

@@ -7,7 +7,9 @@ import (
 
 	"github.com/mistersmith/mistersmith/actors"
 	"github.com/mistersmith/mistersmith/breaker"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 	"github.com/mistersmith/mistersmith/strategies"
 )
 
@@ -57,6 +59,26 @@ func newTree(c *crew, in *source.Input, workers int, planned planned, drills []d
 		root.Children = append(root.Children, all)
 	}
 	return root
+}
+
+// planned counts the crashes that a plan has in store, by type of task.
+type planned struct{ summarize, metrics, review int }
+
+func countPlanned(plan chaos.Plan, in *source.Input) (p planned) {
+	for _, e := range plan.Events(task.ForFiles(in.Paths())) {
+		if !e.Panics {
+			continue
+		}
+		switch kind, _ := task.TypeOf(e.Task); kind {
+		case task.TypeSummarize:
+			p.summarize++
+		case task.TypeMetrics:
+			p.metrics++
+		case task.TypeReview:
+			p.review++
+		}
+	}
+	return p
 }
 
 func newGlossary() actor.Actor { return &glossary{} }

@@ -53,9 +53,11 @@ func verify(ctx context.Context, c *cli.Command) error {
 	}
 	findings = append(findings, books.Verify(run, in, records)...)
 	findings = append(findings, checkReport(c.Args().First(), run, records)...)
+	ofSummary, seen, notOwed := checkSummary(c.Args().First(), run, records)
+	findings = append(findings, ofSummary...)
 	out := c.Root().Writer
 	if len(findings) == 0 {
-		_, err := fmt.Fprintf(out, "verified: %d tasks on %d files of %s, each settled once, every figure recomputed\n", len(records), len(in.Files), run.Input)
+		_, err := fmt.Fprintf(out, "verified: %d tasks on %d files of %s, each settled once, every figure recomputed%s\n", len(records), len(in.Files), run.Input, ofMechanisms(seen, notOwed))
 		return err
 	}
 	for _, f := range findings {
@@ -64,4 +66,16 @@ func verify(ctx context.Context, c *cli.Command) error {
 		}
 	}
 	return exitError{fmt.Errorf("%d findings: the results are not what the input yields", len(findings)), summary.ExitBroken}
+}
+
+// ofMechanisms says how many were seen, if any were planned.
+func ofMechanisms(seen, notOwed int) string {
+	if seen+notOwed == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("; %d of %d mechanisms seen", seen, seen+notOwed)
+	if notOwed > 0 {
+		text += fmt.Sprintf(", an earlier process of the run had begun with the other %d", notOwed)
+	}
+	return text
 }

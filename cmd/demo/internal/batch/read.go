@@ -70,14 +70,14 @@ func (e *FormatError) Error() string {
 
 func (e *FormatError) Unwrap() error { return ErrFile }
 
-// Read reads and checks the file with that name. Its error wraps ErrFile, names every faulty line, as a *FormatError, and has at most three lines.
+// Read reads and checks the file with that name. Its error is that of the file system or wraps ErrFile, names every faulty line, as a *FormatError, and has at most three lines.
 func Read(name string) (*File, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
 			err = pathErr.Err
 		}
-		return nil, fmt.Errorf("input %q: %w: %w", name, ErrFile, err)
+		return nil, fmt.Errorf("input %q: %w", name, err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -25,25 +24,11 @@ type Verified struct {
 	Findings books.Findings
 }
 
-// maxRunFile bounds what is read of RunFile.
-const maxRunFile = 1 << 20
-
 // ReadRun reads what a folder says of its run. The error wraps fs.ErrNotExist if it isn't a batch's.
 func ReadRun(dir string) (Run, error) {
-	f, err := os.Open(filepath.Join(dir, RunFile))
-	if err != nil {
-		return Run{}, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxRunFile))
-	if err != nil {
-		return Run{}, err
-	}
 	var run Run
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&run); err != nil {
-		return Run{}, fmt.Errorf("%s: %w", RunFile, err)
+	if err := books.ReadJSON(filepath.Join(dir, RunFile), &run); err != nil {
+		return Run{}, err
 	}
 	if run.Format != Format {
 		return Run{}, fmt.Errorf("%s has format %d, this program reads format %d", RunFile, run.Format, Format)

@@ -23,7 +23,7 @@ import (
 )
 
 // Format is the version of both files.
-const Format = 1
+const Format = 2
 
 // Names of the files in a run's folder.
 const (
@@ -44,6 +44,9 @@ type Run struct {
 	Model   string       `json:"model"` // EmbeddedModel, or the name of another
 	Planted chaos.Drills `json:"planted"`
 	Files   []FileEntry  `json:"files"` // sorted by path
+
+	// Disturbed says what seed and level have in store for the tasks on the files, in the order of their ids.
+	Disturbed []chaos.Event `json:"disturbed"`
 }
 
 // FileEntry is one file of the input as it was at the time of the run.
@@ -62,6 +65,7 @@ func NewRun(in *source.Input, plan chaos.Plan, model string) Run {
 	for _, f := range in.Files {
 		r.Files = append(r.Files, FileEntry{Path: f.Path, Bytes: len(f.Data), SHA256: f.SHA256})
 	}
+	r.Disturbed = plan.Events(task.ForFiles(r.Paths()))
 	return r
 }
 

@@ -229,6 +229,24 @@ func TestPlantedDrillsMustBeThoseOfTheSeed(t *testing.T) {
 	}
 	assert.Equal(t, map[Kind]int{KindPlan: 1, KindUnknown: 2, KindMissing: 1}, kinds)
 
+	run, in, records = honest(t, EmbeddedModel)
+	require.NotEmpty(t, run.Disturbed)
+	for _, disturb := range []func(){
+		func() { run.Seed = 4 },
+		func() { run.Disturbed = run.Disturbed[1:] },
+		func() { run.Disturbed[0].Panics = !run.Disturbed[0].Panics },
+		func() {
+			run.Disturbed = append(run.Disturbed, chaos.Event{Task: "review:doc.go", Attempt: 1, Panics: true})
+		},
+	} {
+		run, in, records = honest(t, EmbeddedModel)
+		disturb()
+		findings := Verify(run, in, records)
+		require.Len(t, findings, 1)
+		assert.Equal(t, KindPlan, findings[0].Kind)
+		assert.Contains(t, findings[0].Detail, fmt.Sprintf("disturbed is not what seed %d at level mild has in store", run.Seed))
+	}
+
 	run.Chaos = "loud"
 	assert.Contains(t, fmt.Sprint(Verify(run, in, records)), `chaos level "loud" is unknown`)
 }
@@ -276,9 +294,9 @@ func TestBooksThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, Write(dir, run, records))
 	tests := []struct{ name, run, want string }{
-		{"another format", `{"format":2}`, "has format 2, this program reads format 1"},
-		{"a stranger's field", `{"format":1,"extra":true}`, "unknown field"},
-		{"two values", `{"format":1}{}`, "more than one JSON value"},
+		{"another format", `{"format":1}`, "has format 1, this program reads format 2"},
+		{"a stranger's field", `{"format":2,"extra":true}`, "unknown field"},
+		{"two values", `{"format":2}{}`, "more than one JSON value"},
 		{"nothing", ``, "empty"},
 	}
 	for _, tt := range tests {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // Bounds of what is read.
 const (
-	maxRunFile = 16 << 20
+	maxFile    = 64 << 20 // of one JSON value
 	maxLine    = 4 << 20
 	maxRecords = 1_000_000
 )
@@ -79,6 +80,9 @@ func WriteFile(path string, data []byte) (err error) {
 // records that can be read; the error is for books that cannot be read at all.
 func Read(dir string) (Run, []Record, Findings, error) {
 	run, err := readRun(filepath.Join(dir, RunFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Run{}, nil, nil, fmt.Errorf("%s is not the folder of a run: %w", dir, err)
+	}
 	if err != nil {
 		return Run{}, nil, nil, fmt.Errorf("books in %s: %w", dir, err)
 	}
@@ -97,26 +101,35 @@ func Read(dir string) (Run, []Record, Findings, error) {
 }
 
 func readRun(path string) (Run, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Run{}, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxRunFile+1))
-	switch {
-	case err != nil:
-		return Run{}, err
-	case len(data) > maxRunFile:
-		return Run{}, fmt.Errorf("%s has more than %d bytes", RunFile, maxRunFile)
-	}
 	var run Run
-	if err := strict(data, &run); err != nil {
-		return Run{}, fmt.Errorf("%s: %w", RunFile, err)
+	if err := ReadJSON(path, &run); err != nil {
+		return Run{}, err
 	}
 	if run.Format != Format {
 		return Run{}, fmt.Errorf("%s has format %d, this program reads format %d", RunFile, run.Format, Format)
 	}
 	return run, nil
+}
+
+// ReadJSON reads a file that is one JSON value, strictly: it has no fields but the known ones, and nothing comes after it.
+func ReadJSON(path string, into any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	name := filepath.Base(path)
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return err
+	case len(data) > maxFile:
+		return fmt.Errorf("%s has more than %d bytes", name, maxFile)
+	}
+	if err := strict(data, into); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 // LineFault is what is wrong with one line of the results.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/audit"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
@@ -20,7 +21,7 @@ type Kind string
 
 const (
 	KindInput   Kind = "input"   // the input changed since the run
-	KindPlan    Kind = "plan"    // run.json does not plant what its seed and level say
+	KindPlan    Kind = "plan"    // not what seed and level say
 	KindFormat  Kind = "format"  // a line that is not a record
 	KindOrder   Kind = "order"   // a line out of order
 	KindMissing Kind = "missing" // a task without a line
@@ -60,7 +61,7 @@ func (fs Findings) sorted() Findings {
 // Verify checks a run's records against its input, which it computes everything from again:
 //
 //   - the input's files are those of the run, byte for byte; else it says which are not, and leaves the figures alone
-//   - the planted drills are those that seed and level demand
+//   - the planted drills, and what goes wrong with the tasks on the files, are those that seed and level demand
 //   - every task has exactly one record of the right type, in order if they were read from a file; no other task has one
 //   - every task ended as it is meant to: all are done, but for the drills that are to be quarantined, cancelled or expired
 //   - every figure, review and drill's answer is as recomputed, and so is every summary of the embedded model; of
@@ -133,6 +134,23 @@ func (v *verifier) checkPlan() {
 	}
 	if len(differ) > 0 {
 		v.find("", KindPlan, "planted is not what seed %d at level %s plants: %s", plan.Seed, plan.Level, strings.Join(differ, "; "))
+	}
+	v.checkDisturbed(plan)
+}
+
+func (v *verifier) checkDisturbed(plan chaos.Plan) {
+	want, got := plan.Events(task.ForFiles(v.run.Paths())), v.run.Disturbed
+	for i := range max(len(want), len(got)) {
+		if i < len(want) && i < len(got) && want[i] == got[i] {
+			continue
+		}
+		first := "nothing more"
+		if i < len(want) {
+			first = fmt.Sprintf("attempt %d of %s", want[i].Attempt, want[i].Task)
+		}
+		v.find("", KindPlan, "disturbed is not what seed %d at level %s has in store: %d attempts, must be %d; the first that differs must be %s",
+			plan.Seed, plan.Level, len(got), len(want), first)
+		return
 	}
 }
 

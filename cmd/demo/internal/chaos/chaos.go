@@ -112,24 +112,28 @@ const (
 	Stall                 // the answer stops short of its end, and the connection stays
 )
 
+// faults are the names, in the order of the constants.
+var faults = [...]string{"none", "error", "overload", "cut", "garbage", "stall"}
+
 // String is the fault in one word.
 func (f Fault) String() string {
-	switch f {
-	case None:
-		return "none"
-	case Error:
-		return "error"
-	case Overload:
-		return "overload"
-	case Cut:
-		return "cut"
-	case Garbage:
-		return "garbage"
-	case Stall:
-		return "stall"
-	default:
+	if f < 0 || int(f) >= len(faults) {
 		return fmt.Sprintf("Fault(%d)", int(f))
 	}
+	return faults[f]
+}
+
+// MarshalText writes the word.
+func (f Fault) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads it.
+func (f *Fault) UnmarshalText(word []byte) error {
+	i := slices.Index(faults[:], string(word))
+	if i < 0 {
+		return fmt.Errorf("fault %q is unknown, there are: %s", word, strings.Join(faults[:], ", "))
+	}
+	*f = Fault(i)
+	return nil
 }
 
 // Plan answers what goes wrong. It is a value without state: use it from any goroutine, copy it freely.
@@ -174,16 +178,16 @@ func (p Plan) ModelFault(id string, attempt int) Fault {
 
 // Event is one thing a plan has in store for one attempt.
 type Event struct {
-	Task    string
-	Attempt int
-	Panics  bool  // the agent crashes; whether the model's fault is met first is the agent's affair
-	Fault   Fault // how the model fails, None if it does not
+	Task    string `json:"task"`
+	Attempt int    `json:"attempt"`
+	Panics  bool   `json:"panics,omitempty"` // the agent crashes; whether the model's fault is met first is the agent's affair
+	Fault   Fault  `json:"fault,omitzero"`   // how the model fails, None if it does not
 }
 
 // Events lists what is planned for the tasks with the given ids, in their order and then by attempt. A second attempt's
-// event comes to pass only if the first attempt failed. Poison drills, which crash without end, are listed up to LastAttempt.
+// event comes to pass only if the first attempt failed. The list is empty, not nil, when there are none. Poison drills, which crash without end, are listed up to LastAttempt.
 func (p Plan) Events(ids []string) []Event {
-	var events []Event
+	events := []Event{}
 	for _, id := range ids {
 		for attempt := 1; attempt <= LastAttempt; attempt++ {
 			e := Event{Task: id, Attempt: attempt, Panics: p.Panics(id, attempt), Fault: p.ModelFault(id, attempt)}

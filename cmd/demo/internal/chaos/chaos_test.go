@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -39,6 +40,21 @@ func TestTheHashIsPinned(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s#%d panics=%t fault=%s", e.Task, e.Attempt, e.Panics, e.Fault))
 	}
 	assert.Equal(t, pinned, got)
+}
+
+// An event comes back from JSON as it was.
+func TestEventsAreWritten(t *testing.T) {
+	events := Plan{Seed: 5, Level: Wild}.Events(task.ForFiles(manyFiles(50)))
+	data, err := json.Marshal(events)
+	require.NoError(t, err)
+	var back []Event
+	require.NoError(t, json.Unmarshal(data, &back))
+	assert.Equal(t, events, back)
+	require.ErrorContains(t, json.Unmarshal([]byte(`[{"task":"a","attempt":1,"fault":"boredom"}]`), &back), `fault "boredom" is unknown, there are: none, error`)
+	for f := None; f <= Stall; f++ {
+		assert.NotContains(t, f.String(), "Fault(")
+	}
+	assert.Equal(t, "Fault(9)", Fault(9).String())
 }
 
 func TestNothingIsPlannedAfterTheSecondAttempt(t *testing.T) {

@@ -90,20 +90,9 @@ func (c Client) chat(ctx context.Context, q Question, count bool, onChunk func(s
 	if err != nil {
 		return Completion{}, &FormatError{err}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
+	resp, err := c.send(ctx, q, endpoint, "text/event-stream, application/json", body)
 	if err != nil {
-		return Completion{}, &FormatError{err}
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "text/event-stream, application/json")
-	q.describe(req.Header)
-	if c.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.Key)
-	}
-
-	resp, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
-	if err != nil {
-		return Completion{}, &CutError{Err: err}
+		return Completion{}, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -113,6 +102,25 @@ func (c Client) chat(ctx context.Context, q Question, count bool, onChunk func(s
 		return readStream(resp.Body, onChunk)
 	}
 	return readWhole(resp.Body, onChunk)
+}
+
+// send posts a body to an address, and returns the response whatever its status is.
+func (c Client) send(ctx context.Context, q Question, address, accept string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, &FormatError{err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", accept)
+	q.describe(req.Header)
+	if c.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	resp, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
+	if err != nil {
+		return nil, &CutError{Err: err}
+	}
+	return resp, nil
 }
 
 // describe sets the headers by which the server knows a question. Names are escaped: they may hold what a header may not.

@@ -2,7 +2,6 @@ package model
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,19 +39,9 @@ func (c Client) post(ctx context.Context, q Question, path string, body []byte) 
 	if err != nil {
 		return Reply{}, &FormatError{err}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	resp, err := c.send(ctx, q, address, "application/json", body)
 	if err != nil {
-		return Reply{}, &FormatError{err}
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	q.describe(req.Header)
-	if c.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.Key)
-	}
-	resp, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
-	if err != nil {
-		return Reply{}, &CutError{Err: err}
+		return Reply{}, err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))

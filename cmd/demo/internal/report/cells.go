@@ -13,7 +13,7 @@ const maxCell = 160
 // clean puts text on one line and takes out control characters and invalid bytes.
 func clean(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r

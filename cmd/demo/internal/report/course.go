@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/task"
 )
 
 // Course is how one run went: what depends on the scheduler, and is in no book.
@@ -64,15 +66,34 @@ type Outage struct {
 	From, To time.Duration
 }
 
-// tally counts tasks by type and attempts, the types sorted.
+// outcome is what the closing words say, by name. What was broken after a comma or semicolon is one text again.
+func (c Course) outcome() (rows [][2]string) {
+	for _, line := range c.Outcome {
+		name, rest, _ := strings.Cut(line, " ")
+		rest = strings.TrimSpace(rest)
+		last := len(rows) - 1
+		if name == "" && last >= 0 && (strings.HasSuffix(rows[last][1], ",") || strings.HasSuffix(rows[last][1], ";")) {
+			rows[last][1] += " " + rest
+			continue
+		}
+		rows = append(rows, [2]string{name, rest})
+	}
+	return rows
+}
+
+// tally counts tasks by type and attempts, the types sorted. The drills' count as one.
 func (c Course) tally() (types []string, counts map[string]map[int]int, most int) {
 	counts = make(map[string]map[int]int)
 	for _, t := range c.Tasks {
-		if counts[t.Type] == nil {
-			counts[t.Type] = make(map[int]int)
-			types = append(types, t.Type)
+		kind := t.Type
+		if task.IsDrill(t.ID) {
+			kind = "drills"
 		}
-		counts[t.Type][t.Attempts]++
+		if counts[kind] == nil {
+			counts[kind] = make(map[int]int)
+			types = append(types, kind)
+		}
+		counts[kind][t.Attempts]++
 		most = max(most, t.Attempts)
 	}
 	slices.Sort(types)

@@ -46,12 +46,43 @@ func (d *drawing) dot(class string, x, y, radius float64, title string) {
 	fmt.Fprintf(d, `<circle class="%s" cx="%.1f" cy="%.1f" r="%.1f"><title>%s</title></circle>`, class, x, y, radius, html.EscapeString(clean(title)))
 }
 
-// legend writes the meaning of classes in a row.
-func (d *drawing) legend(x, y float64, entries ...[2]string) {
-	for _, e := range entries {
+// tickWidth is how wide a character of a tick is, about.
+const tickWidth = 6.6
+
+// Places of a legend.
+const (
+	legendLeft = 8
+	legendRow  = 18 // from one row to the next
+	swatch     = 15 // from an entry to its text
+	legendGap  = 17 // from its text to the next
+)
+
+// legend says what classes mean, in as many rows as that takes.
+type legend [][2]string
+
+// lay places the entries one after the other and tells where each begins, and how high they are together; 0 without any.
+func (l legend) lay() (at [][2]float64, height int) {
+	if len(l) == 0 {
+		return nil, 0
+	}
+	x, y := float64(legendLeft), float64(legendRow)
+	for _, e := range l {
+		width := swatch + tickWidth*float64(utf8.RuneCountInString(e[1]))
+		if x > legendLeft && x+width > chartWidth {
+			x, y = legendLeft, y+legendRow
+		}
+		at = append(at, [2]float64{x, y})
+		x += width + legendGap
+	}
+	return at, int(y) + 12
+}
+
+func (d *drawing) legend(l legend) {
+	at, _ := l.lay()
+	for i, e := range l {
+		x, y := at[i][0], at[i][1]
 		fmt.Fprintf(d, `<rect class="%s" x="%.1f" y="%.1f" width="10" height="10" rx="2"/>`, e[0], x, y-9)
-		d.label("tick", "start", x+15, y, e[1])
-		x += 32 + 6.6*float64(utf8.RuneCountInString(e[1]))
+		d.label("tick", "start", x+swatch, y, e[1])
 	}
 }
 
@@ -103,20 +134,16 @@ type part struct {
 }
 
 // drawColumns draws columns side by side, with a legend if there is one.
-func drawColumns(name, unit string, columns []column, legend [][2]string) string {
+func drawColumns(name, unit string, columns []column, l legend) string {
 	const height, bottom, left = 150, 24, 40
-	top := 24
-	if len(legend) > 0 {
-		top = 48
-	}
+	_, top := l.lay()
+	top += 20
 	most := 1
 	for _, c := range columns {
 		most = max(most, c.sum())
 	}
 	d := begin(name, top+height+bottom)
-	if len(legend) > 0 {
-		d.legend(left, 18, legend...)
-	}
+	d.legend(l)
 	base := float64(top + height)
 	d.line("axis", left, base, chartWidth, base)
 	step := float64(chartWidth-left) / float64(max(len(columns), 1))
@@ -184,17 +211,13 @@ type band struct {
 }
 
 // drawLanes draws points and bands in lanes of their own, one below the other.
-func drawLanes(name string, lanes []string, a axis, bands []band, samples []sample, legend [][2]string) string {
+func drawLanes(name string, lanes []string, a axis, bands []band, samples []sample, l legend) string {
 	const row, left, right, bottom = 30, 170, 24, 26
-	top := 6
-	if len(legend) > 0 {
-		top = 34
-	}
+	_, top := l.lay()
+	top += 6
 	height := top + row*len(lanes) + bottom
 	d := begin(name, height)
-	if len(legend) > 0 {
-		d.legend(left, 18, legend...)
-	}
+	d.legend(l)
 	const width = chartWidth - left - right
 	base := float64(top + row*len(lanes))
 	for _, t := range a.ticks {

@@ -113,9 +113,8 @@ func (c Course) document() document {
 		paragraph(text{{emphasis, "This section, and nothing else on the page, depends on the scheduler: another run with the same seed has other times here, and the same results below. It is not in report.md."}})}
 	if len(c.Outcome) > 0 {
 		t := table{align: "--", head: []string{"", ""}}
-		for _, line := range c.Outcome {
-			name, rest, _ := strings.Cut(line, " ")
-			t.rows = append(t.rows, []text{plain(name), plain(strings.TrimSpace(rest))})
+		for _, row := range c.outcome() {
+			t.rows = append(t.rows, []text{plain(row[0]), plain(row[1])})
 		}
 		d = append(d, t)
 	}
@@ -216,9 +215,10 @@ func (c Course) drawAttempts() string {
 	types, counts, most := c.tally()
 	var columns []column
 	for n := 1; n <= min(max(most, 1), maxAttemptColumns); n++ {
-		col := column{label: number(n)}
+		col, took := column{label: number(n)}, plural(n, "attempt")
 		if n == maxAttemptColumns && most > n {
 			col.label += " and more"
+			took += " or more"
 		}
 		for i, t := range types {
 			value := counts[t][n]
@@ -227,7 +227,7 @@ func (c Course) drawAttempts() string {
 					value += counts[t][more]
 				}
 			}
-			col.parts = append(col.parts, part{value, series(i), fmt.Sprintf("%s of %s with %s", plural(value, "task"), t, plural(n, "attempt"))})
+			col.parts = append(col.parts, part{value, series(i), fmt.Sprintf("%s of %s with %s", plural(value, "task"), t, took)})
 		}
 		columns = append(columns, col)
 	}

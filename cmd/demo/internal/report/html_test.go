@@ -5,9 +5,11 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -78,8 +80,44 @@ func TestTheHTMLPageIsTheMarkdownPageAndMore(t *testing.T) {
 	}
 	assert.Contains(t, text, "<code>Tariff.Price</code>")
 	assert.Contains(t, text, ">8 and more</text>")
-	assert.Contains(t, text, "<title>1 task of review with 8 attempts</title>", "the one with twelve")
+	assert.Contains(t, text, "<title>1 task of review with 8 attempts or more</title>", "the one with twelve")
+	assert.Contains(t, text, "<title>1 task of drills with 3 attempts</title>", "whatever its drill is")
 	assert.Contains(t, text, "drills/outage/drill-llm open from 1.000 s to 1.400 s")
+}
+
+// Whatever stands in a chart stands within it, and no two things in a legend look the same.
+func TestChartsHoldWhatTheyShow(t *testing.T) {
+	many := rough()
+	for i, kind := range task.AllDrills {
+		many.Tasks = append(many.Tasks, TaskCourse{ID: kind.ID(1), Type: kind.Type(), Attempts: i})
+	}
+	for i := range 9 {
+		many.Tasks = append(many.Tasks, TaskCourse{ID: "x", Type: strings.Repeat("t", 10+i), Attempts: 1})
+	}
+	for _, c := range []Course{rough(), many} {
+		page := string(reportOfTheSample(t).HTML(c))
+		labels := regexp.MustCompile(`<text class="tick" text-anchor="start" x="([0-9.]+)"[^>]*>([^<]*)</text>`).FindAllStringSubmatch(page, -1)
+		require.NotEmpty(t, labels)
+		for _, l := range labels {
+			x, err := strconv.ParseFloat(l[1], 64)
+			require.NoError(t, err)
+			assert.LessOrEqual(t, x+tickWidth*float64(utf8.RuneCountInString(l[2])), float64(chartWidth), l[2])
+		}
+	}
+	attempts := regexp.MustCompile(`<rect class="(series-[0-9])"[^>]*/>`).FindAllStringSubmatch(string(reportOfTheSample(t).HTML(rough())), -1)
+	var classes []string
+	for _, a := range attempts {
+		classes = append(classes, a[1])
+	}
+	assert.Equal(t, []string{"series-0", "series-1", "series-2"}, classes, "drills, metrics, review")
+}
+
+// What was broken into lines for a terminal is whole again, and a sentence is a row of its own.
+func TestTheOutcomeIsWhole(t *testing.T) {
+	c := Course{Outcome: []string{"tasks      4 accepted: 4 done,", "           0 failed; 0 lost", "verdict    tasks failed (seed 1, exit code 3)", "           tasks failed: 1"}}
+	page := string(reportOfTheSample(t).HTML(c))
+	assert.Contains(t, page, "<td>4 accepted: 4 done, 0 failed; 0 lost</td>")
+	assert.Contains(t, page, "<td></td><td>tasks failed: 1</td>")
 }
 
 // All that differs between two runs with the same books is in the section that says so.

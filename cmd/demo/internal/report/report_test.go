@@ -93,7 +93,7 @@ func TestGapsAndFaultsAreSaid(t *testing.T) {
 }
 
 func TestNamesAndTextsCannotBreakThePage(t *testing.T) {
-	nasty := "a|b`c``d\n# <script>\x1b[31m\\|.go"
+	nasty := "a|b`c``d\n# <script>\u202e\x1b[31m\\|.go"
 	run := books.Run{Input: nasty, Model: nasty, Files: []books.FileEntry{{Path: nasty, Bytes: 1}}}
 	record := func(id string, v any) books.Record {
 		r, err := books.NewRecord(id, books.Done, v)
@@ -107,6 +107,7 @@ func TestNamesAndTextsCannotBreakThePage(t *testing.T) {
 		record(task.ReviewID(nasty), audit.Review{Grade: "E", Findings: []string{nasty}}),
 	})
 	assert.NotContains(t, page, "\x1b")
+	assert.NotContains(t, page, "\u202e")
 	assert.Contains(t, page, `\[x\](y) \| \*z\* a\|b\`+"`")
 	assert.NotContains(t, page, "\n# <")
 	assertTablesAreSound(t, page)

@@ -38,6 +38,7 @@ const (
 type Summary struct {
 	Type               string              `json:"type"` // always "summary"
 	Seed               uint64              `json:"seed"`
+	Resumed            bool                `json:"resumed,omitempty"` // it went on with what an earlier process of the run had begun
 	Tasks              Tasks               `json:"tasks"`
 	Planted            map[string][]string `json:"planted"`  // the drills the run was given, by kind; never null
 	Drills             map[string]Drill    `json:"drills"`   // what they are to show, by mechanism; never null
@@ -259,21 +260,19 @@ const maxProblems = 10
 // WriteText writes the same for a person, without escape codes.
 func (s Summary) WriteText(w io.Writer) error {
 	var b strings.Builder
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
-	}
 	rows := func(name string, lines []string) {
 		for i, line := range lines {
-			row([]string{name, ""}[min(i, 1)], "%s", line)
+			fmt.Fprintf(&b, "%-10s %s\n", []string{name, ""}[min(i, 1)], line)
 		}
 	}
+	row := func(name, format string, args ...any) { rows(name, wrapped(fmt.Sprintf(format, args...))) }
 	t := s.Tasks
 	row("tasks", "%d accepted: %d done, %d failed, %d quarantined, %d cancelled, %d expired; %d lost, %d recorded twice",
 		t.Accepted, t.Done, t.Failed, t.Quarantined, t.Cancelled, t.Expired, t.Lost, t.RecordedTwice)
 	if t.Kept > 0 {
 		row("kept", "%d for --resume", t.Kept)
 	}
-	rows("planted", s.planted())
+	row("planted", "%s", s.planted())
 	row("attempts", "%d, late results refused %d", s.Attempts, s.LateResultsRefused)
 	row("restarts", "%d; groups: %d one for all, %d rest for one; %d escalations, %d abandoned",
 		s.Restarts, s.GroupRestarts.OneForAll, s.GroupRestarts.RestForOne, s.Escalations, s.Abandoned)
@@ -282,32 +281,46 @@ func (s Summary) WriteText(w io.Writer) error {
 		s.Breaker.Opened, s.Breaker.Closed, s.Breaker.Rejected, s.Breaker.SentWhileOpen)
 	row("model", "%d requests, retried by two layers %d, before their Retry-After %d",
 		s.Model.Requests, s.Model.RetriedByTwoLayers, s.Model.BeforeRetryAfter)
-	rows("drills", s.drills())
+	if len(s.Drills) > 0 {
+		row("drills", "%s", s.drills())
+	}
 	row("verdict", "%s (seed %d, exit code %d)", s.Verdict, s.Seed, s.ExitCode)
 	for i, p := range s.Problems {
 		if i == maxProblems {
 			row("", "and %d more", len(s.Problems)-i)
 			break
 		}
-		row("", "%s", p)
+		rows("", []string{p})
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// textWidth is how wide a list of the text may be, beside its name: with it, 80 columns.
+// wrapped breaks a line of the text after commas and semicolons, as seldom as its width allows.
+func wrapped(line string) (lines []string) {
+	for len(line) > textWidth {
+		cut := max(strings.LastIndex(line[:textWidth+1], ", "), strings.LastIndex(line[:textWidth+1], "; "))
+		if cut < 0 {
+			break
+		}
+		lines, line = append(lines, line[:cut+1]), line[cut+2:]
+	}
+	return append(lines, line)
+}
+
+// textWidth is how wide a line of the text may be, beside its name: with it, 80 columns.
 const textWidth = 80 - 11
 
 // planted says how many drill tasks there are, by kind.
-func (s Summary) planted() []string {
+func (s Summary) planted() string {
 	if len(s.Planted) == 0 {
-		return []string{"no drills"}
+		return "no drills"
 	}
 	return listed(s.Planted, func(kind string, ids []string) string { return fmt.Sprintf("%d %s", len(ids), kind) })
 }
 
 // drills says of each mechanism how often it was seen; one that is missing is marked. A run that was cut short doesn't owe it.
-func (s Summary) drills() []string {
+func (s Summary) drills() string {
 	owed := s.Verdict != VerdictInterrupted && s.Verdict != VerdictTimeout
 	return listed(s.Drills, func(name string, d Drill) string {
 		text := fmt.Sprintf("%s %d", strings.ReplaceAll(name, "_", " "), d.Seen)
@@ -321,15 +334,11 @@ func (s Summary) drills() []string {
 	})
 }
 
-// listed lists what there is by name, as much to the line as there is room for.
-func listed[V any](all map[string]V, say func(string, V) string) (lines []string) {
+// listed lists what there is by name.
+func listed[V any](all map[string]V, say func(string, V) string) string {
+	var items []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		item := say(name, all[name])
-		if last := len(lines) - 1; last >= 0 && len(lines[last])+len(", ")+len(item) <= textWidth {
-			lines[last] += ", " + item
-		} else {
-			lines = append(lines, item)
-		}
+		items = append(items, say(name, all[name]))
 	}
-	return lines
+	return strings.Join(items, ", ")
 }

@@ -44,17 +44,6 @@ func TypeOf(id string) (string, bool) {
 	return "", false
 }
 
-// Path is the file a summarize, metrics or review task is about, and "" for a drill.
-func Path(id string) string {
-	kind, path, _ := strings.Cut(id, ":")
-	switch kind {
-	case TypeSummarize, TypeMetrics, TypeReview:
-		return path
-	default:
-		return ""
-	}
-}
-
 // ForFiles lists the ids of all tasks the files at paths give rise to, sorted.
 func ForFiles(paths []string) []string {
 	ids := make([]string, 0, 3*len(paths))

@@ -7,34 +7,31 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestAnIDTellsTypeAndPath(t *testing.T) {
+func TestAnIDTellsItsType(t *testing.T) {
 	tests := []struct {
-		id, kind, path string
-		known          bool
+		id, kind     string
+		known, drill bool
 	}{
-		{SummarizeID("a/b.go"), TypeSummarize, "a/b.go", true},
-		{MetricsID("odd:name.go"), TypeMetrics, "odd:name.go", true},
-		{ReviewID("b.go"), TypeReview, "b.go", true},
-		{Poison.ID(1), "drill.poison", "", true},
-		{Breaker.ID(12), "drill.breaker", "", true},
-		{Leaf.ID(3), "drill.leaf", "", true},
-		{"drill:poison-0", "", "", false},
-		{"drill:poison-01", "", "", false},
-		{"drill:poison-", "", "", false},
-		{"drill:other-1", "", "", false},
-		{"summarize:", "", "", false},
-		{"summarize", "", "", false},
-		{"", "", "", false},
+		{SummarizeID("a/b.go"), TypeSummarize, true, false},
+		{MetricsID("odd:name.go"), TypeMetrics, true, false},
+		{ReviewID("b.go"), TypeReview, true, false},
+		{Poison.ID(1), "drill.poison", true, true},
+		{Breaker.ID(12), "drill.breaker", true, true},
+		{Leaf.ID(3), "drill.leaf", true, true},
+		{"drill:poison-0", "", false, true},
+		{"drill:poison-01", "", false, true},
+		{"drill:poison-", "", false, true},
+		{"drill:other-1", "", false, true},
+		{"summarize:", "", false, false},
+		{"summarize", "", false, false},
+		{"", "", false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.id, func(t *testing.T) {
 			kind, known := TypeOf(tt.id)
 			assert.Equal(t, tt.known, known)
 			assert.Equal(t, tt.kind, kind)
-			if known {
-				assert.Equal(t, tt.path, Path(tt.id))
-				assert.Equal(t, tt.path == "", IsDrill(tt.id))
-			}
+			assert.Equal(t, tt.drill, IsDrill(tt.id))
 		})
 	}
 }

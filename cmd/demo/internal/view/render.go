@@ -293,7 +293,7 @@ func pad(text string, width int) string {
 func (p painter) clean(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.IsControl(r):
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
 			return ' '
 		case p.look.ASCII && r >= utf8.RuneSelf:
 			return '?'
