@@ -182,8 +182,11 @@ func (e *HungError) Error() string {
 		of = " in task " + e.Task
 	}
 	why := fmt.Sprintf("phi %.1f", e.Phi)
-	if e.Max {
-		why = "the most it may be, phi " + why[len("phi "):]
+	switch {
+	case e.Max && e.Phi == 0:
+		why = "the most it may be; what is usual isn't known yet"
+	case e.Max:
+		why = "the most it may be, " + why
 	}
 	return fmt.Sprintf("%v: no progress%s for %s (%s)", ErrHung, of, e.Silence.Round(time.Millisecond), why)
 }
