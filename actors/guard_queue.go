@@ -83,6 +83,7 @@ func inTurn[T any](ctx context.Context, to *node, waits bool, through through[T]
 	defer timer.Stop()
 	v, err := through(inner, to.tree.system, to.pid, func(ctx context.Context) (T, error) {
 		if !q.state.CompareAndSwap(inQueue, taken) {
+			<-ctx.Done() // who gave up is about to end it
 			var zero T
 			return zero, ctx.Err()
 		}
@@ -93,13 +94,14 @@ func inTurn[T any](ctx context.Context, to *node, waits bool, through through[T]
 	return v, q.explain(ctx, inner, err)
 }
 
-// explain says what became of the call, if the node didn't take it.
+// explain says what became of the call, if the node didn't take it; from then on it doesn't.
 func (q *queued) explain(ctx, inner context.Context, err error) error {
+	q.state.CompareAndSwap(inQueue, givenUp)
 	var late *NotTakenError
 	switch {
-	case err == nil || q.state.Load() == taken:
+	case q.state.Load() == taken:
 		return err
-	case q.state.Load() == givenUp && errors.As(context.Cause(inner), &late):
+	case errors.As(context.Cause(inner), &late):
 		return late
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()), errors.Is(err, breaker.ErrStopped):
 		if e := q.notTaken(err); e.Status != StatusRunning {
