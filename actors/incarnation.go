@@ -918,6 +918,12 @@ func (in *incarnation) fence(o outcome, abandon bool) {
 		r.mu.Unlock()
 		return
 	}
+	in.fenceOff(o, abandon)
+}
+
+// fenceOff is fence for who holds the lock, which it gives up. The incarnation hasn't ended.
+func (in *incarnation) fenceOff(o outcome, abandon bool) {
+	r := &in.node.ref
 	in.fencedOff.Store(true)
 	in.outcome = o
 	in.todo = toClean

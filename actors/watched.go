@@ -79,7 +79,7 @@ func (in *incarnation) recovered() {
 	}
 }
 
-// hangs fences the incarnation off if it fails by it: nothing else gets it off its goroutine.
+// hangs fences the incarnation off if it fails by it: nothing else gets it off its goroutine. That is done in one go: what it is fenced off for is the message that is blamed.
 func (in *incarnation) hangs(reason *HungError, fails bool) {
 	in.node.ref.mu.Lock()
 	if !in.staysUp() || in.ordered { // since it was looked at
@@ -88,14 +88,13 @@ func (in *incarnation) hangs(reason *HungError, fails bool) {
 	}
 	message := in.at()
 	seq := in.silent(Hung, reason, message)
-	if fails {
-		in.cause = seq
-		in.convict(message)
+	if !fails {
+		in.node.ref.mu.Unlock()
+		return
 	}
-	in.node.ref.mu.Unlock()
-	if fails {
-		in.fence(outcome{Crash, reason}, false)
-	}
+	in.cause = seq
+	in.convict(message)
+	in.fenceOff(outcome{Crash, reason}, false)
 }
 
 // silent publishes what its silence has come to, in which message or task.

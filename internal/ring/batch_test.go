@@ -166,9 +166,6 @@ func TestBatchIsHadOnceWhoeverTakesIt(t *testing.T) {
 				t.Fatalf("%d is lost", v)
 			}
 		}
-		if len(at) == 0 {
-			t.Fatal("no recall has found a taker at anything")
-		}
 		for _, v := range at {
 			if by, _ := had.Load(v); by != "a taker" {
 				t.Fatalf("a taker was at %d, which was had by %v", v, by)
