@@ -267,7 +267,10 @@ func exists(path string) bool {
 }
 
 // isBatchFolder reports whether a folder is that of a batch.
-func isBatchFolder(dir string) bool { return exists(filepath.Join(dir, batch.RunFile)) }
+func isBatchFolder(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, batch.RunFile))
+	return err == nil
+}
 
 // verifyBatch is the verify command for the folder of a batch.
 func verifyBatch(dir string, out io.Writer) error {

@@ -74,9 +74,6 @@ func (c closing) summary(tree *actors.Tree, server *model.Server) summary.Summar
 		t, known := tree.Hub().Inspect(id)
 		return c.job.durable && known && !t.State.Settled()
 	})
-	if s.Tasks.Kept > 0 && !f.Interrupted && !f.OutOfTime {
-		broken("%d tasks are not settled, though nobody has cut the run short", s.Tasks.Kept)
-	}
 	s.Restarts, s.Escalations, s.Abandoned = c.watch.counts.restarts, c.watch.counts.escalations, c.watch.counts.abandoned
 	s.GroupRestarts = summary.Groups{OneForAll: c.watch.counts.oneForAll, RestForOne: c.watch.counts.restForOne}
 	s.Breaker.Opened, s.Breaker.Closed = c.watch.counts.opened, c.watch.counts.closed

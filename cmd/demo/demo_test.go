@@ -186,6 +186,9 @@ func TestVerifyFindsTampering(t *testing.T) {
 		"a lost task":                     {[]edit{{sum, `"lost":0`, `"lost":1`}}, "the verdict is ok, by the counts it must be invariant broken"},
 		"a failed run":                    {[]edit{{sum, `"verdict":"ok"`, `"verdict":"tasks failed"`}, {sum, `"exit_code":0`, `"exit_code":3`}}, "the run ended as: tasks failed"},
 		"another exit code":               {[]edit{{sum, `"exit_code":0`, `"exit_code":4`}}, "the exit code is 4, must be 0"},
+		"a kept task":                     {[]edit{{sum, `"accepted":`, `"kept":3,"accepted":1`}}, "3 tasks are not settled, though nobody has cut the run short"},
+		"another end":                     {[]edit{{sum, `"verdict":"ok"`, `"verdict":"interrupted"`}}, "the exit code is 0, must be 130"},
+		"a problem":                       {[]edit{{sum, `"exit_code":0`, `"exit_code":0,"problems":["rain"]`}}, "the verdict is ok, but there are problems: rain"},
 		"a count that nobody knows":       {[]edit{{sum, `"exit_code":0`, `"exit_code":0,"luck":7`}}, "unknown field"},
 		"no counts":                       {[]edit{{sum, "", ""}}, "summary.json: figure"},
 	} {
@@ -365,6 +368,7 @@ func TestInterrupt(t *testing.T) {
 				code, found, _ := demo("verify", out)
 				require.Equal(t, summary.ExitBroken, code)
 				require.Contains(t, found, "summary.json: status: the run ended as: interrupted")
+				require.NotContains(t, found, "summary.json: figure", "what it counted is true, and it owes no mechanisms")
 			}
 		})
 	}

@@ -113,12 +113,19 @@ func exitOf(s summary.Summary, err error) error {
 	}
 }
 
-// outputFolder makes the folder for the files, before any work is done.
+// outputFolder makes the folder for the files, and sees that they can be written to it, before any work is done.
 func outputFolder(dir string) (string, error) {
 	if dir == "" {
 		return os.MkdirTemp("", "mistersmith-")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("--out: %w", err)
+	}
+	probe, err := os.CreateTemp(dir, ".mistersmith-*")
+	if err != nil {
+		return "", fmt.Errorf("--out: nothing can be written there: %w", err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return "", fmt.Errorf("--out: %w", err)
 	}
 	return filepath.Abs(dir)

@@ -135,7 +135,7 @@ type Endings struct{ Quarantined, Cancelled, Expired []string }
 // Judge sets Type, Verdict, Problems and ExitCode, the last thing to do before a summary is written. The first that applies decides:
 //
 //  1. A broken invariant: a lost task, one recorded twice, accounts that do not add up, a request past an open breaker,
-//     one retried by two layers or before its Retry-After, or one in Facts.Broken.
+//     one retried by two layers or before its Retry-After, one kept though nobody cut the run short, or one in Facts.Broken.
 //  2. Interrupted, and 3. out of time. Such a run owes nobody the rest of its plan.
 //  4. A broken promise of the plan: a drill that wasn't quarantined, cancelled or expired as it was to be, a mechanism not seen.
 //  5. Tasks that failed, and that expired, were cancelled or quarantined without being meant to.
@@ -148,6 +148,9 @@ func (s *Summary) Judge(f Facts) {
 		s.Drills = map[string]Drill{}
 	}
 	broken, tasks := append(s.brokenCounts(), f.Broken...), s.unplanned(f)
+	if s.Tasks.Kept > 0 && !f.Interrupted && !f.OutOfTime {
+		broken = append(broken, fmt.Sprintf("%d tasks are not settled, though nobody has cut the run short", s.Tasks.Kept))
+	}
 	switch plan := s.brokenPlan(f); {
 	case len(broken) > 0:
 		s.Verdict, s.ExitCode, s.Problems = VerdictBroken, ExitBroken, broken
