@@ -117,8 +117,8 @@ func (s NodeSnapshot) WriteMermaid(w io.Writer) error {
 	return err
 }
 
-// mermaidWords mean something to Mermaid wherever they stand, in quotes too: it goes over the lines before it parses them.
-var mermaidWords = strings.NewReplacer("style", "#115;tyle", "classDef", "#99;lassDef", "direction", "#100;irection")
+// mermaidWords mean something to Mermaid wherever they stand, in quotes too: it goes over the lines before it parses them. Their first letters stay: what stands before goes by those.
+var mermaidWords = strings.NewReplacer("style", "s#116;yle", "classDef", "c#108;assDef", "direction", "d#105;rection")
 
 // mermaidText writes a line of text so that Mermaid shows it as it is. Besides its grammar it has an eye for directives, icons, formulas, Markdown and HTML, for some of them before it
 // decodes characters that are written by their numbers (#35;), for some after. So whatever isn't plain text to all of them is written by its number, and a word joiner, which nobody
@@ -163,7 +163,8 @@ func plainInMermaid(before, r, after rune) bool {
 	}
 }
 
-func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+// inWord reports whether a character is a letter or a digit, and is written as such.
+func inWord(r rune) bool { return unicode.IsLetter(r) && r != 'ﬂ' || unicode.IsDigit(r) }
 
 // class is the name of a status in Mermaid.
 func class(s Status) string { return strings.ReplaceAll(s.String(), " ", "") }

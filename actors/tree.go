@@ -80,6 +80,7 @@ func Start(ctx context.Context, root Supervisor, opts ...Option) (*Tree, error) 
 	}
 	if ctx.Err() != nil {
 		t.end(nil)
+		t.settle(context.Background())
 		return nil, fmt.Errorf("start %s: %w", t.root.path, context.Cause(ctx))
 	}
 	if err := t.boot(ctx); err != nil {
