@@ -2,7 +2,6 @@ package actors
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,12 +15,8 @@ const DefaultAbandonLimit = 64
 // abandonGrace is how long code that was cut off without warning may take to come back before it counts as abandoned.
 const abandonGrace = time.Second
 
-// Code that is busy when the tree ends is given the processor so often before it counts as left behind, and if it hasn't been abandoned yet, so much time: others may
-// have the processor.
-const (
-	busyTurns = 1000
-	busyGrace = 10 * time.Millisecond
-)
+// busyGrace is how long code that is busy when the tree ends may take before it counts as left behind: it may be about to return while others have the processor.
+const busyGrace = 10 * time.Millisecond
 
 // AbandonedError says that a tree has stopped, but that code which doesn't return was left behind. A goroutine can't be killed in Go; what it
 // belongs to was fenced off, so what it does has no effect on the tree.
@@ -147,37 +142,17 @@ func (t *Tree) stopWatching() {
 	}
 }
 
-// cleanUp waits for what is about to come back: what only has to clean up for a short time, and what was busy just as long as it takes to give it the
-// processor.
+// cleanUp waits for what may be about to come back: what only has to clean up for as long as that may take, what was busy just as long as it takes to get
+// the processor, and what has had its time not at all.
 func (t *Tree) cleanUp() {
-	l := &t.leftovers
-	for range busyTurns {
-		l.mu.Lock()
-		n := len(l.left)
-		l.mu.Unlock()
-		if n == 0 {
-			return
-		}
-		runtime.Gosched()
-	}
 	timer, busy := time.NewTimer(abandonGrace), time.NewTimer(busyGrace)
 	defer timer.Stop()
 	defer busy.Stop()
 	for alsoBusy := true; ; {
-		l.mu.Lock()
-		pending := false
-		for _, e := range l.left {
-			pending = pending || (e.idle || alsoBusy) && !e.due.IsZero()
-		}
-		if !pending {
-			l.mu.Unlock()
+		changed := t.pending(alsoBusy)
+		if changed == nil {
 			return
 		}
-		if l.changed == nil {
-			l.changed = make(chan struct{})
-		}
-		changed := l.changed
-		l.mu.Unlock()
 		select {
 		case <-changed:
 		case <-busy.C:
@@ -186,6 +161,29 @@ func (t *Tree) cleanUp() {
 			return
 		}
 	}
+}
+
+// pending returns a channel that is closed when something has come back, or nil if nothing is left that is worth waiting for.
+func (t *Tree) pending(alsoBusy bool) <-chan struct{} {
+	l := &t.leftovers
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.left {
+		if (alsoBusy || e.idle) && !e.due.IsZero() {
+			if l.changed == nil {
+				l.changed = make(chan struct{})
+			}
+			return l.changed
+		}
+	}
+	if alsoBusy {
+		for _, n := range t.all() {
+			if n.guard != nil && n.guard.Load().Orphans > 0 {
+				return n.guard.Idle()
+			}
+		}
+	}
+	return nil
 }
 
 // Abandoned lists the user code that was left behind and hasn't returned, oldest first. After the tree has ended that is all that still runs. It may

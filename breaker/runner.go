@@ -46,6 +46,7 @@ type Runner struct {
 
 	mu      sync.Mutex           // guards what follows
 	flights map[*flight]struct{} // calls whose functions have not returned
+	idle    chan struct{}        // closed when there are none; nil when nobody waits for that
 }
 
 // NewRunner makes a runner; the breaker stays its owner's, to close.
@@ -58,6 +59,26 @@ func (r *Runner) Breaker() *Breaker { return r.breaker }
 
 // Load is the present load.
 func (r *Runner) Load() Load { return r.places.load() }
+
+// Idle returns a channel that is closed as soon as no function that Run has started is running, orphans included.
+func (r *Runner) Idle() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.idle == nil {
+		r.idle = make(chan struct{})
+	}
+	idle := r.idle
+	r.landed()
+	return idle
+}
+
+// landed tells those who wait, if no flight is left. The caller holds the lock.
+func (r *Runner) landed() {
+	if r.idle != nil && len(r.flights) == 0 {
+		close(r.idle)
+		r.idle = nil
+	}
+}
 
 // Run starts a call and returns at once. answer is called exactly once, on this goroutine for a refusal, else on
 // another; the verdict is recorded by then. It must be quick and must not panic.
@@ -110,6 +131,7 @@ func (r *Runner) Run(call *Call, answer func(*Result)) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.flights, f)
+		r.landed()
 	}
 	r.mu.Lock()
 	r.flights[f] = struct{}{}

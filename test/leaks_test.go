@@ -256,3 +256,28 @@ func TestLaw8StopAtAnyMoment(t *testing.T) {
 		require.Zero(t, tree.Hub().Counts().Unsettled())
 	})
 }
+
+// A call through a breaker that was cut off as the tree stopped, or just before, and that returns as soon as it notices, wasn't left behind.
+func TestStopWaitsForCallsThatReturn(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		calling := make(chan struct{})
+		tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{
+			actors.Breaker{ID: "llm"},
+			actors.Agent("w", job, func(ctx context.Context, n int) (int, error) {
+				return actors.Guard(ctx, "llm", func(ctx context.Context) (int, error) {
+					close(calling)
+					<-ctx.Done()
+					time.Sleep(busyGrace / 2)
+					return n, ctx.Err()
+				})
+			}),
+		}})
+		_, err := job.Submit(t.Context(), tree, 1)
+		require.NoError(t, err)
+		<-calling
+		held, err := stopTime(context.Background(), tree)
+		require.NoError(t, err)
+		require.Equal(t, busyGrace/2, held)
+		require.Empty(t, tree.Abandoned())
+	})
+}

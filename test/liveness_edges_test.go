@@ -155,6 +155,7 @@ func TestLivenessTheDeadDoNotRecover(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, count(kindsOf(pending(events)), actors.Recovered))
 		g.open()
+		synctest.Wait()
 		stop(t, tree)
 	})
 }
@@ -177,6 +178,7 @@ func TestLivenessFailsWhatWasReported(t *testing.T) {
 		time.Sleep(time.Second)
 		requireRunning(t, tree, "root/a", 2)
 		g.open()
+		synctest.Wait()
 		stop(t, tree)
 	})
 }
