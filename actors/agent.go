@@ -53,6 +53,7 @@ type (
 	}
 	agentLease struct{ lease *routing.Lease }
 	agentIdle  struct{} // the last job is done
+	agentSaved struct{} // the last snapshot is made, or can't be
 	agentBye   struct{} // Stop is done
 )
 
@@ -67,6 +68,8 @@ func (a *agent) Receive(ctx actor.Context) {
 		a.work(m.lease)
 	case *agentIdle:
 		a.sayBye()
+	case *agentSaved:
+		a.sayStop()
 	case *agentBye:
 		a.in.drained()
 	case actor.SystemMessage, actor.AutoReceiveMessage:
@@ -267,11 +270,24 @@ func (a *agent) sayBye() bool {
 	a.mu.Lock()
 	spoke, keeper := a.spoke, a.keeper
 	a.mu.Unlock()
-	unsaved := keeper.close(errStopping) && spoke != nil
-	if spoke != nil && !unsaved {
-		spoke.Leave(errStopping)
+	if spoke == nil {
+		keeper.close(errStopping)
+		return a.sayStop()
 	}
-	if a.code.Stop == nil && !unsaved {
+	if !keeper.close(errStopping) {
+		spoke.Leave(errStopping)
+		return a.sayStop()
+	}
+	a.goAside(keeper.saveLast, func() {
+		spoke.Leave(errStopping)
+		a.in.post(&agentSaved{})
+	})
+	return true
+}
+
+// sayStop runs the user's Stop, and reports whether there is one.
+func (a *agent) sayStop() bool {
+	if a.code.Stop == nil {
 		a.in.drained()
 		return false
 	}
@@ -282,13 +298,6 @@ func (a *agent) sayBye() bool {
 				crashed = newPanicError(value)
 			}
 		}()
-		if unsaved {
-			keeper.saveLast()
-			spoke.Leave(errStopping)
-		}
-		if a.code.Stop == nil {
-			return
-		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), a.in.node.patience())
 		defer cancel()
 		a.code.Stop(ctx)

@@ -186,7 +186,7 @@ type keeper struct {
 	tasks   int          // ended since the last snapshot
 	timer   *time.Timer  // for the next one
 	wanted  []chan error // who waits for one
-	closed  bool
+	ended   error        // why there will be none any more
 }
 
 type keeperKey struct{}
@@ -288,7 +288,7 @@ func (k *keeper) settled(accepted bool, s saves) {
 	}
 	k.mu.Lock()
 	switch {
-	case accepted && k.policy.Every > 0 && !s.snapshot && k.timer == nil && !k.closed:
+	case accepted && k.policy.Every > 0 && !s.snapshot && k.timer == nil && k.ended == nil:
 		k.timer = time.AfterFunc(k.policy.Every, k.tick)
 	case accepted:
 	case s.snapshot:
@@ -351,8 +351,8 @@ func (k *keeper) want(answer chan error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
-	case k.closed:
-		answer <- ErrNoSnapshots
+	case k.ended != nil:
+		answer <- k.ended
 	case k.running > 0 || k.saving != nil:
 		k.wanted = append(k.wanted, answer)
 	default:
@@ -412,7 +412,9 @@ func (k *keeper) close(cause error) (unsaved bool) {
 		return false
 	}
 	k.mu.Lock()
-	k.closed = true
+	if k.ended == nil {
+		k.ended = fmt.Errorf("%w any more: %w", ErrNoSnapshots, cause)
+	}
 	if k.timer != nil {
 		k.timer.Stop()
 	}
@@ -424,7 +426,7 @@ func (k *keeper) close(cause error) (unsaved bool) {
 	}
 	unsaved = k.tasks > 0 && !k.policy.OnDemand
 	k.mu.Unlock()
-	k.answer(wanted, fmt.Errorf("its agent has ended: %w", cause))
+	k.answer(wanted, k.ended)
 	return unsaved
 }
 
@@ -433,9 +435,13 @@ func (k *keeper) saveLast() {
 	for saving := k.tryBegin(); saving != nil; saving = k.tryBegin() {
 		<-saving.over
 	}
-	if err := k.save(); err != nil {
-		k.failed(err, nil)
-	}
+	err := ErrGoexit
+	defer func() {
+		if err != nil {
+			k.failed(err, nil)
+		}
+	}()
+	err = k.save()
 }
 
 // SaveSnapshot saves the state of the agent whose handler calls it, as it is in the midst of the task, and returns when it is recorded. ctx is the handler's. See also

@@ -349,6 +349,60 @@ func TestASnapshotThatFailsIsReported(t *testing.T) {
 	}
 }
 
+// The last Snapshot of an agent that stops may fail in any way: its Stop runs, and it leaves the hub.
+func TestTheLastSnapshotFails(t *testing.T) {
+	for name, fails := range map[string]func() error{
+		"error":  func() error { return errBoom },
+		"panic":  func() error { panic(errBoom) },
+		"Goexit": func() error { goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T) {
+				stopped := false
+				events := actors.NewSubscription(100, actors.SnapshotFailed)
+				tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.AgentSpec{
+					ID: "adder", Types: []string{add.Name()}, Snapshot: actors.SnapshotPolicy{EveryTasks: 10},
+					New: func() actors.AgentCode {
+						return actors.AgentCode{
+							Handlers: []routing.Handler{routing.HandlerOf(add, func(_ context.Context, n int) (int, error) { return n, nil })},
+							Snapshot: func() (any, error) { return 0, fails() },
+							Restore:  func(actors.Saved) error { return nil },
+							Stop:     func(context.Context) { stopped = true },
+						}
+					},
+				}}}, actors.WithSubscription(events))
+				sum(t, tree, 5)
+				require.NoError(t, tree.TerminateChild(t.Context(), "root/adder"))
+				want := errBoom
+				if name == "Goexit" {
+					want = actors.ErrGoexit
+				}
+				require.ErrorIs(t, (<-events.Events()).Err, want)
+				require.True(t, stopped)
+				require.Empty(t, tree.Hub().Spokes())
+				stop(t, tree)
+			})
+		})
+	}
+}
+
+// Who waits for a snapshot of an agent that ends hears why there won't be one.
+func TestASnapshotOfAnAgentThatEnds(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{saver(func() {}, actors.SnapshotPolicy{OnDemand: true}, actors.Liveness{})}})
+		_, err := job.Submit(t.Context(), tree, 1)
+		require.NoError(t, err)
+		synctest.Wait()
+		saved := make(chan error, 1)
+		go func() { saved <- tree.SaveSnapshot(t.Context(), "root/saver") }()
+		synctest.Wait()
+		require.NoError(t, tree.Kill("root/saver"))
+		err = <-saved
+		require.ErrorIs(t, err, actors.ErrNoSnapshots)
+		require.ErrorIs(t, err, actors.ErrKilled)
+	})
+}
+
 // An incarnation that hangs and comes back late can't overwrite what its successor has saved.
 func TestAZombieCannotSave(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
