@@ -20,7 +20,7 @@ type NotTakenError struct {
 	Path   string        // of the node
 	Status Status        // when the caller gave up
 	Waited time.Duration // until then
-	Err    error         // why it gave up: of its context, or breaker.ErrStopped if nobody is about to start the node; nil if it had waited long enough
+	Err    error         // why it gave up: of its context, or breaker.ErrStopped if the node stopped first, or nobody is about to start it; nil if it had waited long enough
 }
 
 func (e *NotTakenError) Error() string {
@@ -103,7 +103,9 @@ func (q *queued) explain(ctx, inner context.Context, err error) error {
 		return err
 	case errors.As(context.Cause(inner), &late):
 		return late
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()), errors.Is(err, breaker.ErrStopped):
+	case errors.Is(err, breaker.ErrStopped):
+		return q.notTaken(err)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		if e := q.notTaken(err); e.Status != StatusRunning {
 			return e
 		}

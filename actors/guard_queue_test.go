@@ -68,3 +68,19 @@ func TestAGuardedCallThatWasNotTakenIsNotMade(t *testing.T) {
 		require.NoError(t, tree.Stop(context.Background()))
 	})
 }
+
+// A call that was lost with what its node had in the queue wasn't taken, even if the node is up again by the time its caller hears of it.
+func TestAGuardedCallIsLostWithTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree, err := Start(t.Context(), Supervisor{ID: "root", Children: []Child{Breaker{ID: "llm"}}})
+		require.NoError(t, err)
+		lost := func(context.Context, *actor.ActorSystem, *actor.PID, func(context.Context) (int, error)) (int, error) {
+			return 0, breaker.ErrStopped
+		}
+		_, err = inTurn(t.Context(), tree.lookup("root/llm"), false, lost, func(context.Context) (int, error) { return 1, nil })
+		var late *NotTakenError
+		require.ErrorAs(t, err, &late)
+		require.ErrorIs(t, err, breaker.ErrStopped)
+		require.NoError(t, tree.Stop(context.Background()))
+	})
+}
