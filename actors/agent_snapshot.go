@@ -486,7 +486,7 @@ func (t *Tree) keeperOf(path string) *keeper {
 	}
 	n.ref.mu.Lock()
 	var a *agent
-	if in := n.ref.current; in != nil {
+	if in := n.ref.current; in != nil && in.wasUp {
 		a, _ = in.body.(*agent)
 	}
 	n.ref.mu.Unlock()
@@ -495,8 +495,5 @@ func (t *Tree) keeperOf(path string) *keeper {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.up {
-		return nil
-	}
 	return a.keeper
 }

@@ -386,6 +386,17 @@ func TestTheLastSnapshotFails(t *testing.T) {
 	}
 }
 
+// An agent can be saved as soon as its tree has started.
+func TestASnapshotRightAfterTheStart(t *testing.T) {
+	for range 100 * soak() {
+		inVirtualTime(t, func(t *testing.T) {
+			tree := start(t, adderTree(actors.SnapshotPolicy{OnDemand: true}, nil))
+			require.NoError(t, tree.SaveSnapshot(t.Context(), "root/adder"))
+			stop(t, tree)
+		})
+	}
+}
+
 // Who waits for a snapshot of an agent that ends hears why there won't be one.
 func TestASnapshotOfAnAgentThatEnds(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
