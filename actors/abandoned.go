@@ -178,7 +178,7 @@ func (t *Tree) pending(alsoBusy bool) <-chan struct{} {
 	}
 	if alsoBusy {
 		for _, n := range t.all() {
-			if n.guard != nil && n.guard.Load().Orphans > 0 {
+			if n.guard != nil && n.guard.running(true) > 0 {
 				return n.guard.Idle()
 			}
 		}
@@ -206,7 +206,7 @@ func (t *Tree) Abandoned() []Leftover {
 	}
 	for _, n := range t.all() {
 		if n.guard != nil {
-			for range n.guard.Load().Orphans {
+			for range n.guard.running(over) {
 				left = append(left, Leftover{Path: n.path})
 			}
 		}

@@ -118,6 +118,15 @@ type guard struct {
 	streams  streamPaces
 }
 
+// running counts the functions that run though nobody waits for them: when the node is gone, all.
+func (g *guard) running(gone bool) int {
+	load := g.Load()
+	if gone {
+		return load.InFlight + load.Orphans
+	}
+	return load.Orphans
+}
+
 func (t *Tree) newGuard(n *node, spec *nodeSpec) *guard {
 	rare := spec.rarely()
 	if rare.external == nil {

@@ -353,15 +353,15 @@ func TestOpenBreakerIsProbedWithoutACall(t *testing.T) {
 		require.Equal(t, breaker.Closed, breakerState(t, tree, "root/llm"), "and nobody has called")
 		require.Zero(t, tree.Hub().Counts().Attempts)
 
-		stop(t, tree)
 		var states []breaker.State
-		for i, e := range drain(events) {
+		for i, e := range pending(events) {
 			require.Equal(t, "root/llm", e.Path)
 			require.EqualValues(t, i+1, e.Breaker.Gen, "none missing, none out of order")
 			states = append(states, e.Breaker.To)
 		}
 		require.Equal(t, []breaker.State{breaker.Open, breaker.HalfOpen, breaker.Open, breaker.HalfOpen, breaker.Open, breaker.HalfOpen, breaker.Open,
 			breaker.HalfOpen, breaker.Closed}, states)
+		stop(t, tree)
 	})
 }
 

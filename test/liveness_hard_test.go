@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,7 +114,9 @@ func TestLivenessTwoSiblingsHangAtOnce(t *testing.T) {
 					require.NoError(t, err)
 					info, _ := tree.Hub().Inspect(h.ID())
 					require.LessOrEqual(t, info.Strikes, 1)
-					require.Len(t, info.Attempts, 2)
+					own := slices.DeleteFunc(info.Attempts, func(a routing.Attempt) bool { return a.Outcome == routing.OutcomeReleased })
+					require.LessOrEqual(t, len(own), 2)
+					require.Equal(t, routing.OutcomeDone, own[len(own)-1].Outcome)
 				}
 				time.Sleep(time.Minute)
 				for _, id := range []string{"a", "b"} {
