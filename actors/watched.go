@@ -115,13 +115,18 @@ func (j *job) Progressed(l *routing.Lease) {
 	}
 }
 
-// Waits implements routing.Observer.
+// Waits implements routing.Observer. The sign of life is given while the handler doesn't wait: what a look sees of a wait doesn't count as work.
 func (j *job) Waits(l *routing.Lease, waiting bool) {
-	j.Progressed(l)
-	change := 1
-	if !waiting {
-		change = -1
+	if waiting {
+		j.Progressed(l)
+		j.wait(l, 1)
+	} else {
+		j.wait(l, -1)
+		j.Progressed(l)
 	}
+}
+
+func (j *job) wait(l *routing.Lease, change int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.handled.Load() == l {
