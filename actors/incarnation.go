@@ -936,12 +936,12 @@ func (in *incarnation) fenceOff(o outcome, abandon bool) {
 	if in.abandoned {
 		in.publish(Event{Kind: Abandoned, Cause: in.cause, Err: o.err})
 	}
-	in.end()
-	if in.abandoned {
+	if in.abandoned { // before its end is known: that may be all that the tree waits for to end itself
 		in.node.tree.leave(in, in, 0, false)
 	} else {
 		in.node.tree.leave(in, in, abandonGrace, !in.scheduled) // it has to clean up, and may be busy
 	}
+	in.end()
 	claimed := in.claim()
 	b := in.body
 	r.mu.Unlock()
