@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/routing"
 )
 
 // soak multiplies the rounds of random tests: the environment variable MISTERSMITH_SOAK, or 1.
@@ -157,6 +158,17 @@ func stop(t *testing.T, tree *actors.Tree) {
 
 func send(tree *actors.Tree, path string, message any) {
 	tree.ActorSystem().Root.Send(tree.PID(path), message)
+}
+
+// submitMany submits the jobs 0 to n-1.
+func submitMany(t *testing.T, tree *actors.Tree, n int) (handles []*routing.Handle[int]) {
+	t.Helper()
+	for i := range n {
+		h, err := job.Submit(t.Context(), tree, i)
+		require.NoError(t, err)
+		handles = append(handles, h)
+	}
+	return handles
 }
 
 // busyGrace is how long a tree that ends waits for code that was just cut off.

@@ -424,12 +424,7 @@ func TestGuardDelaysTasksWhileTheBreakerIsOpenAndChargesNone(t *testing.T) {
 			}},
 		}}, actors.WithSubscription(changes), actors.WithHub(routing.Options{MaxAttempts: 8}))
 		down.Store(true)
-		var handles []*routing.Handle[int]
-		for i := range 20 {
-			h, err := job.Submit(t.Context(), tree, i)
-			require.NoError(t, err)
-			handles = append(handles, h)
-		}
+		handles := submitMany(t, tree, 20)
 		time.Sleep(5 * time.Second)
 		require.Equal(t, breaker.Open, node(t, tree, "root/llm").Breaker.State)
 		sent := calls.Load()

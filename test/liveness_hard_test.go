@@ -103,13 +103,7 @@ func TestLivenessTwoSiblingsHangAtOnce(t *testing.T) {
 				}})
 				send(tree, "root/a", do(func(actor.Context) { g.wait() }))
 				send(tree, "root/b", do(func(actor.Context) { g.wait() }))
-				var handles []*routing.Handle[int]
-				for i := range 2 {
-					h, err := job.Submit(t.Context(), tree, i)
-					require.NoError(t, err)
-					handles = append(handles, h)
-				}
-				for _, h := range handles {
+				for _, h := range submitMany(t, tree, 2) {
 					_, err := h.Await(within(t, time.Hour))
 					require.NoError(t, err)
 					info, _ := tree.Hub().Inspect(h.ID())

@@ -316,13 +316,7 @@ func TestLivenessChargesOnlyTheTaskThatHung(t *testing.T) {
 		}).With(actors.Lifecycle{Liveness: &actors.Liveness{Max: 5 * time.Second}})
 		agent.Credits = 4
 		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{agent}})
-		var handles []*routing.Handle[int]
-		for i := range 4 {
-			h, err := job.Submit(t.Context(), tree, i)
-			require.NoError(t, err)
-			handles = append(handles, h)
-		}
-		for i, h := range handles {
+		for i, h := range submitMany(t, tree, 4) {
 			got, err := h.Await(within(t, time.Hour))
 			require.NoError(t, err)
 			require.Equal(t, i, got)

@@ -35,16 +35,6 @@ func children(t *testing.T, tree *actors.Tree, path string) (ids []string) {
 	return ids
 }
 
-func submitMany(t *testing.T, tree *actors.Tree, n int) (handles []*routing.Handle[int]) {
-	t.Helper()
-	for i := range n {
-		h, err := job.Submit(t.Context(), tree, i)
-		require.NoError(t, err)
-		handles = append(handles, h)
-	}
-	return handles
-}
-
 func awaitMany(t *testing.T, handles []*routing.Handle[int]) {
 	t.Helper()
 	for i, h := range handles {
