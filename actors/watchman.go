@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -176,6 +177,8 @@ func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 		w.relieve(of, entry)
 		delete(w.watched, of)
 		return
+	case !judged && entry.learns && w.noticed(of): // what it has just begun is for the next look, which learns how long it took until then
+		return
 	case !judged:
 		w.relieve(of, entry)
 		entry.since, entry.at, entry.learns = w.now(), now, false
@@ -199,6 +202,13 @@ func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 		of.suspected(reason)
 	}
 	entry.level = max(entry.level, level)
+}
+
+// noticed reports whether it has shown a sign of life since the look began.
+func (w *watchman) noticed(of worker) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.fresh, of)
 }
 
 // relieve takes a suspicion back.
