@@ -221,8 +221,8 @@ func (q *sequence) awaitStart() error {
 		err = ErrStartAborted
 	default:
 	}
-	if !in.isSpawned() { // nobody could be told: it is the producer that hangs
-		in.fence(outcome{Killed, err}, true)
+	if !in.isSpawned() { // nobody could be told: the producer is at work, and hangs if its time is over
+		in.fence(outcome{Killed, err}, errors.Is(err, ErrStartTimeout))
 		return err
 	}
 	in.stop(q.cause).schedule()

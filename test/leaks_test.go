@@ -281,3 +281,24 @@ func TestStopWaitsForCallsThatReturn(t *testing.T) {
 		require.Empty(t, tree.Abandoned())
 	})
 }
+
+// A producer that is at work when its tree stops, and then returns, wasn't left behind.
+func TestStopWaitsForAProducerThatReturns(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		again := make(chan struct{})
+		lives := 0
+		tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{plain("a", hooks{produce: func(actor.Context) {
+			if lives++; lives == 2 {
+				close(again)
+				time.Sleep(busyGrace / 2)
+			}
+		}})}})
+		events := tree.Subscribe(100, actors.Abandoned)
+		send(tree, "root/a", do(crash))
+		<-again
+		held, err := stopTime(context.Background(), tree)
+		require.NoError(t, err)
+		require.Equal(t, busyGrace/2, held)
+		require.Empty(t, drain(events))
+	})
+}
