@@ -368,7 +368,7 @@ func (l *raceTime) end(last bool) *routing.Contents {
 	l.agrees(found)
 	require.Zero(l.t, counts.EventsDropped)
 	if !l.store.unheard { // else the last commit told nobody what it made
-		require.Eventually(l.t, func() bool { return l.books.differenceTo(found) == "" }, 10*time.Second, time.Millisecond,
+		require.Eventually(l.t, func() bool { return l.books.differenceTo(found) == "" }, time.Minute, time.Millisecond,
 			"what the events told is what is in the file: %s", l.books.differenceTo(found))
 	}
 	require.True(l.t, !last || found.Counts.Unsettled() == 0)
@@ -404,7 +404,7 @@ func (l *raceTime) check() {
 	hub := l.tree.Hub()
 	require.NoError(l.t, hub.Drain(within(l.t, time.Minute)))
 	require.Zero(l.t, hub.Counts().EventsDropped)
-	require.Eventually(l.t, func() bool { return l.books.difference(hub.Counts()) == "" }, 10*time.Second, time.Millisecond,
+	require.Eventually(l.t, func() bool { return l.books.difference(hub.Counts()) == "" }, time.Minute, time.Millisecond,
 		"the last events come: %s", l.books.difference(hub.Counts()))
 	counts := hub.Counts()
 	planned := 0
