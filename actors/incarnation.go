@@ -613,10 +613,14 @@ func (in *incarnation) ready() {
 	claimed.schedule()
 }
 
-// resume lets a suspended incarnation go on.
+// resume lets a suspended incarnation go on, unless it has begun to end meanwhile.
 func (in *incarnation) resume() {
 	r := &in.node.ref
 	r.mu.Lock()
+	if !in.suspended {
+		r.mu.Unlock()
+		return
+	}
 	in.suspended = false
 	in.publish(Event{Kind: Resumed, Err: in.outcome.err, Message: in.message})
 	in.outcome, in.message, in.guilty = outcome{}, nil, false
@@ -693,7 +697,6 @@ func (in *incarnation) condemn(directive actor.Directive) {
 	r := &in.node.ref
 	r.mu.Lock()
 	if in.suspended {
-		in.suspended = false
 		in.decided = verdictOf(directive)
 		in.beginStop(in.outcome)
 	}
@@ -749,11 +752,13 @@ func (in *incarnation) failed(reason error, message any) {
 	r.mu.Unlock()
 }
 
-// beginStop begins an end that nobody ordered. Nobody waits for it either, so it has a time limit of its own. The caller holds the lock.
+// beginStop begins an end that nobody ordered. Nobody waits for it either, so it has a time limit of its own. The word on an earlier failure isn't waited for
+// any more: the end has a reason of its own, that the decider is asked about. The caller holds the lock.
 func (in *incarnation) beginStop(o outcome) {
 	if in.todo&toStop != 0 && in.outcome.class == Crash {
 		return
 	}
+	in.suspended = false
 	in.outcome = o
 	in.todo |= toStop
 	if limit := in.node.patience(); in.node.shutdown() >= 0 && !in.limited && !in.ordered {

@@ -78,3 +78,46 @@ func TestNothingOfANodeRunsUntilItsFailureIsDecided(t *testing.T) {
 		})
 	}
 }
+
+// What ends a node from outside while it waits for the decider's word ends it, whatever that word is.
+func TestFailureFromOutsideEndsWhatWaitsForTheDecider(t *testing.T) {
+	for _, word := range []actor.Directive{actor.ResumeDirective, actor.RestartDirective, actor.StopDirective} {
+		t.Run(word.String(), func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T) {
+				policy := always()
+				policy.Decider = func(err error) actor.Directive {
+					if errors.Is(err, errSecond) {
+						return actor.RestartDirective
+					}
+					return word
+				}
+				g := newGate(t)
+				events := actors.NewSubscription(100, actors.Resumed, actors.Exited)
+				slow := plain("a", hooks{stopping: func(actor.Context) { g.wait() }})
+				tree := start(t, actors.Supervisor{ID: "root", Strategy: strategies.OneForOne(policy), Children: []actors.Child{
+					slow.With(actors.Lifecycle{Restart: actors.Transient}),
+				}}, actors.WithSubscription(events))
+				held, release := make(chan struct{}), make(chan struct{})
+				send(tree, "root", hold.Order{Held: held, Release: release})
+				<-held
+				send(tree, "root/a", do(crash))
+				synctest.Wait()
+				require.NoError(t, tree.Fail("root/a", errSecond))
+				synctest.Wait()
+				close(release)
+				synctest.Wait()
+				require.Empty(t, pending(events), "it stops")
+				g.open()
+				synctest.Wait()
+				requireRunning(t, tree, "root/a", 2)
+				requireAlive(t, tree, "root/a")
+				exited := pending(events)
+				require.Len(t, exited, 1)
+				require.Equal(t, actors.Exited, exited[0].Kind)
+				require.ErrorIs(t, exited[0].Err, errSecond)
+				require.IsType(t, do(nil), exited[0].Message, "what its first failure was about is lost")
+				stop(t, tree)
+			})
+		})
+	}
+}
