@@ -51,7 +51,6 @@ type detachedCall[T any] struct {
 	answered chan struct{}
 	deliver  func(T, error) // gets the answer instead, if answered is nil
 	over     func()         // called last, once the function has returned; may be nil
-	watched  bool           // somebody else sees to it that the call ends
 }
 
 // start begins the call. It has a place among the places.
@@ -136,7 +135,7 @@ func (d *detachedCall[T]) giveUp() {
 		d.orphan(late)
 		return
 	}
-	if stall := stalled(d.caller); stall != nil {
+	if stall := stalled(d.caller, d.watched); stall != nil {
 		d.record(Failure, stall)
 		d.orphan(stall)
 		return

@@ -113,8 +113,8 @@ func (r *Runner) Run(call *Call, answer func(*Result)) {
 		refuse(err)
 		return
 	}
-	f := &flight{detachedCall[any]{places: &r.places, watched: call.Watched}, nil}
-	f.breaker, f.permit, f.limit = r.breaker, permit, limit
+	f := &flight{detachedCall[any]{places: &r.places}, nil}
+	f.breaker, f.permit, f.limit, f.watched = r.breaker, permit, limit, call.Watched
 	f.caller, f.cancel = context.WithCancelCause(parent)
 	release := func() {}
 	if limit != nil {

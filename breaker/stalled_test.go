@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,4 +68,52 @@ func TestWatchedCallIsNotBoundByTheOperationTimeout(t *testing.T) {
 		require.Equal(t, 7, got)
 		require.EqualValues(t, 1, r.breaker.Snapshot().Totals.Succeeded)
 	})
+}
+
+// What a stalled answer was waiting for inside is cancelled with it. That is nothing that its own dependency did.
+func TestAStallIsNotChargedToTheCallsInside(t *testing.T) {
+	through := map[string]func(context.Context, *rig, func(context.Context) (int, error)) (int, error){
+		"bound": func(ctx context.Context, r *rig, fn func(context.Context) (int, error)) (int, error) {
+			return breaker.Through(ctx, r.system, r.pid, fn)
+		},
+		"watched": func(ctx context.Context, r *rig, fn func(context.Context) (int, error)) (int, error) {
+			return breaker.ThroughWatched(ctx, r.system, r.pid, fn)
+		},
+		"detached": func(ctx context.Context, r *rig, fn func(context.Context) (int, error)) (int, error) {
+			return breaker.DoDetached(ctx, r.breaker, fn)
+		},
+		"on the spot": func(ctx context.Context, r *rig, fn func(context.Context) (int, error)) (int, error) {
+			return breaker.Do(ctx, r.breaker, fn)
+		},
+	}
+	for name, inside := range through {
+		for _, deaf := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, deaf %t", name, deaf), func(t *testing.T) {
+				withRig(t, breaker.Config{OperationTimeout: 2 * time.Hour}, func(r *rig) {
+					ctx, cancel := context.WithCancelCause(context.Background())
+					stall := &breaker.StalledError{Name: "llm"}
+					time.AfterFunc(time.Hour, func() { cancel(stall) })
+					var told error
+					_, err := breaker.ThroughWatched(ctx, r.system, r.pid, func(ctx context.Context) (int, error) {
+						_, told = inside(ctx, r, func(ctx context.Context) (int, error) {
+							if deaf {
+								time.Sleep(90 * time.Minute)
+							} else {
+								<-ctx.Done()
+							}
+							return 0, ctx.Err()
+						})
+						return 0, told
+					})
+					require.Same(t, stall, err)
+					time.Sleep(time.Hour)
+					synctest.Wait()
+					require.ErrorIs(t, told, context.Canceled)
+					totals := r.breaker.Snapshot().Totals
+					require.EqualValues(t, 1, totals.Failed)
+					require.EqualValues(t, 1, totals.Ignored)
+				})
+			})
+		}
+	}
 }

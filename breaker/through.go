@@ -41,7 +41,7 @@ func through[T any](ctx context.Context, system *actor.ActorSystem, breaker *act
 		value, _ := res.Value.(T)
 		return value, res.Err
 	case <-ctx.Done():
-		if err := stalled(ctx); err != nil {
+		if err := stalled(ctx, watched); err != nil {
 			return zero, err
 		}
 		return zero, ctx.Err()

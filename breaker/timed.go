@@ -17,6 +17,7 @@ type timedCall struct {
 	deadline time.Duration // age of the breaker at the operation timeout; 0 if the call is not on the list
 	timer    *time.Timer   // at the caller's deadline, if that is earlier
 	limit    *TimeoutError // the cause with which the caller's context ends at a deadline of the call's own; nil if it has none
+	watched  bool          // somebody else sees to it that the call ends
 	free     func()        // called once the verdict is recorded for a function that still runs; may be nil
 
 	previous, next *timedCall // under deadlines.mu
@@ -74,7 +75,7 @@ func (c *timedCall) returned() (mine bool) {
 func (c *timedCall) finish(err error) (late, mine bool, told error) {
 	mine = c.returned()
 	timeout := c.timeout()
-	stall := stalled(c.caller)
+	stall := stalled(c.caller, c.watched)
 	if stall != nil && err != nil {
 		err = stall
 	}
@@ -192,8 +193,11 @@ func (c *timedCall) Err() error {
 
 // Value also answers for the package context, which asks by a key of its own for the cause.
 func (c *timedCall) Value(key any) any {
-	if key == (admissionKey{}) {
+	switch key {
+	case admissionKey{}:
 		return c.permit.admission()
+	case callKey{}:
+		return c
 	}
 	if s := c.signal.Load(); s != nil && reason(s.sent.Load()) == timeIsOver {
 		if v := c.breaker.late.Value(key); v != nil {
