@@ -100,11 +100,15 @@ func (v *view) stats() AdaptiveStats {
 	}
 }
 
-func (l *line) configure(s *settings) {
+// configure returns the acceptable pause as it was, and as it is now.
+func (l *line) configure(s *settings) (was, is float64) {
 	var v view
 	l.begin(&v)
+	was = v.acceptable()
 	v.configure(s)
+	is = v.acceptable()
 	l.commit(&v)
+	return was, is
 }
 
 func (l *line) suspend() {
@@ -135,7 +139,7 @@ func (v *view) configure(s *settings) {
 		v.fast.variance, v.slow.variance = s.firstSpread, s.firstSpread
 	}
 	v.settings = s
-	v.setPause(min(max(pause, s.minPause), s.maxPause))
+	v.setPause(s.bounded(pause))
 	v.decide()
 }
 

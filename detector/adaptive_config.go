@@ -186,5 +186,8 @@ func newSettings(c AdaptiveConfig, suspect float64) *settings {
 	return s
 }
 
+// bounded is a pause within the bounds.
+func (s *settings) bounded(pause float64) float64 { return min(max(pause, s.minPause), s.maxPause) }
+
 // firstPause is what the detector begins with.
 func (s *settings) firstPause() float64 { return float64(max(0, s.config.Pause)) }

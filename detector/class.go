@@ -83,6 +83,11 @@ func (c *Class) Configure(cfg ClassConfig) error {
 	c.settings.Store(s)
 	c.inherit.Store(cfg.Inherit)
 	c.registry.reconfigure(c, s)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pause > 0 {
+		c.pause = s.bounded(c.pause)
+	}
 	return nil
 }
 
@@ -112,8 +117,7 @@ func (c *Class) bequeath(v view, firstPause float64) {
 			c.pause = firstPause
 		}
 		// Each thing's mistakes, and the time it was watched, move the pause of the class as they moved its own.
-		s := v.settings
-		c.pause = min(max(c.pause*v.acceptable()/firstPause, s.minPause), s.maxPause)
+		c.pause = v.settings.bounded(c.pause * v.acceptable() / firstPause)
 	}
 }
 
@@ -124,7 +128,7 @@ func (c *Class) endow(v *view) float64 {
 	if c.inherit.Load() && c.closed > 0 {
 		v.fast, v.slow = c.legacy, c.legacy
 		if c.pause > 0 {
-			v.pause = float32(min(max(c.pause, v.settings.minPause), v.settings.maxPause))
+			v.pause = float32(v.settings.bounded(c.pause))
 		}
 	}
 	return float64(v.pause)

@@ -2,6 +2,7 @@ package detector_test
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -395,6 +396,46 @@ func TestAClassLearnsThePauseFromAllItsThings(t *testing.T) {
 	w := open()
 	w.Beat(r.now)
 	assert.InDelta(t, 10*time.Second, w.Stats().Pause, float64(50*ms), "3 s × 1.28^10, at most 10 s")
+}
+
+// New bounds move the pauses of a class and of its things. That isn't learned, and what is learned isn't lost by it.
+func TestAClassLearnsNoPauseFromItsConfiguration(t *testing.T) {
+	for _, mistakes := range []int{0, 1} {
+		config := func(least time.Duration) detector.ClassConfig {
+			return detector.ClassConfig{Inherit: true, Detector: detector.AdaptiveConfig{Interval: time.Second, MinPause: least, Pause: max(least, 2*time.Second), MaxPause: time.Minute}}
+		}
+		r := watch(t, detector.RegistryConfig{})
+		class, err := r.NewClass(config(time.Second))
+		require.NoError(t, err)
+		open := func() detector.Watch { return r.open(detector.Thing{Unlisted: true, Class: class}) }
+		beat := func(w detector.Watch, times int) time.Duration {
+			for range times {
+				r.now += time.Second
+				w.Beat(r.now)
+			}
+			return w.Stats().Pause
+		}
+		first := open()
+		beat(first, 10)
+		first.Close()
+		var watched []detector.Watch
+		for range 5 {
+			watched = append(watched, open())
+		}
+		for _, w := range watched {
+			beat(w, 10)
+			for range mistakes {
+				r.now += 10 * time.Second
+				beat(w, 10)
+			}
+		}
+		require.NoError(t, class.Configure(config(4*time.Second)))
+		for _, w := range watched {
+			w.Close()
+		}
+		want := 4 * math.Pow(math.Exp(0.25), float64(5*mistakes))
+		assert.InDelta(t, want, beat(open(), 1).Seconds(), 0.1, "mistakes %d", mistakes)
+	}
 }
 
 func TestSubscribersMayPanicAndCallBack(t *testing.T) {

@@ -193,10 +193,16 @@ func (s *shard) reconfigure(c *Class, to *settings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p := range s.places() {
-		if p.record().class == c {
-			p.line().configure(to)
-			p.arm()
+		r := p.record()
+		if r.class != c {
+			continue
 		}
+		if was, is := p.line().configure(to); was > 0 {
+			r.firstPause *= is / was // new bounds are nothing that was learned
+		} else {
+			r.firstPause = is
+		}
+		p.arm()
 	}
 }
 

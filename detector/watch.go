@@ -58,10 +58,8 @@ func (w Watch) SetClass(c *Class) error {
 	}
 	return w.locked(func(r *record) {
 		r.class = c
-		w.line().configure(c.settings.Load())
+		_, r.firstPause = w.line().configure(c.settings.Load())
 		w.arm()
-		v := w.line().view()
-		r.firstPause = v.acceptable()
 	})
 }
 
