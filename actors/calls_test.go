@@ -59,6 +59,7 @@ func TestDynamicCallsAndTheirRefusals(t *testing.T) {
 			{"kill: nobody", tree.Kill("root/z"), actors.ErrNotFound},
 			{"kill: down", tree.Kill("root/down"), actors.ErrStopped},
 			{"kill: what nobody sees", tree.Kill("root/$tree"), actors.ErrNotFound},
+			{"fail: what nobody sees", tree.Fail("root/$tree", errors.New("dark")), actors.ErrNotFound},
 		}
 		for _, tt := range tests {
 			if tt.want == nil {

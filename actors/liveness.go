@@ -202,7 +202,7 @@ var ErrNotUp = errors.New("node is not up")
 func (t *Tree) Fail(path string, reason error) error {
 	n := t.lookup(path)
 	switch {
-	case n == nil:
+	case n == nil || n.kind == kindSystem:
 		return fmt.Errorf("%s: %w", path, ErrNotFound)
 	case reason == nil:
 		return n.errorf(errors.New("fail: the reason is nil"))
