@@ -33,6 +33,9 @@ func TreeFromContext(ctx context.Context) (*Tree, bool) {
 // While the breaker's node isn't up the call waits for it: no longer than the operation timeout (ten seconds if there is none), which begins anew when it is made, nor than
 // ctx. Then it comes back as a [*NotTakenError]. A node that nobody is about to start says so at once.
 //
+// Nobody judges the handler while it waits for the node, for what else stands before the call in an External, or for a call that has a time limit. While one without
+// any runs, the handler's Liveness decides.
+//
 // An error is tried again by one layer only: by the hub, as the task's outcome. The Retry of an External counts in tasks that the hub doesn't try
 // again, submitted with routing.MaxAttempts(1); in others the context is marked with [breaker.WithoutRetry].
 func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T, error)) (T, error) {
@@ -41,11 +44,17 @@ func Guard[T any](ctx context.Context, name string, fn func(context.Context) (T,
 	if err != nil {
 		return zero, err
 	}
+	rest := newRespite(ctx)
+	defer rest.end()
 	_, limited := ctx.Deadline()
-	if limited = limited || to.guard.Breaker().Config().OperationTimeout != breaker.NoTimeout; limited {
-		defer routing.Waiting(ctx)()
-	}
-	return throughGuard(ctx, to, func(ctx context.Context) (T, error) { return inTurn(ctx, to, !limited, breaker.Through[T], fn) })
+	limited = limited || to.guard.Breaker().Config().OperationTimeout != breaker.NoTimeout
+	return throughGuard(ctx, to, func(ctx context.Context) (T, error) {
+		defer rest.set(true)
+		return inTurn(ctx, to, breaker.Through[T], func(ctx context.Context) (T, error) {
+			rest.set(limited)
+			return fn(ctx)
+		})
+	})
 }
 
 // throughGuard makes a call by way of a breaker node, and of what else of an External stands before it: that may make more than one attempt.

@@ -10,7 +10,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/mistersmith/mistersmith/breaker"
-	"github.com/mistersmith/mistersmith/routing"
 )
 
 // NotTakenError says that the node of a breaker didn't take a guarded call in time: it is starting, waiting for its restart, stopped, or too busy. The call
@@ -49,7 +48,6 @@ type queued struct {
 	to    *node
 	began time.Time
 	state atomic.Int32
-	done  func() // ends the wait, for who judges the caller
 }
 
 const (
@@ -62,13 +60,8 @@ const (
 type through[T any] func(context.Context, *actor.ActorSystem, *actor.PID, func(context.Context) (T, error)) (T, error)
 
 // inTurn makes a call through a breaker node, and waits for the node to take it for as long as the call may last then, or ten seconds if that has no limit.
-// If waits, nobody judges the caller meanwhile; else the caller has seen to that.
-func inTurn[T any](ctx context.Context, to *node, waits bool, through through[T], fn func(context.Context) (T, error)) (T, error) {
-	q := &queued{to: to, began: time.Now(), done: func() {}}
-	if waits {
-		q.done = routing.Waiting(ctx)
-		defer q.done()
-	}
+func inTurn[T any](ctx context.Context, to *node, through through[T], fn func(context.Context) (T, error)) (T, error) {
+	q := &queued{to: to, began: time.Now()}
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	limit := to.guard.Breaker().Config().OperationTimeout
@@ -88,7 +81,6 @@ func inTurn[T any](ctx context.Context, to *node, waits bool, through through[T]
 			return zero, ctx.Err()
 		}
 		timer.Stop()
-		q.done()
 		return fn(ctx)
 	})
 	return v, q.explain(ctx, inner, err)

@@ -40,7 +40,7 @@ func TestAGuardedCallIsTakenWhileItIsGivenUp(t *testing.T) {
 			return got, err
 		}
 		made := false
-		_, err = inTurn(t.Context(), to, false, through, func(context.Context) (int, error) { made = true; return 1, nil })
+		_, err = inTurn(t.Context(), to, through, func(context.Context) (int, error) { made = true; return 1, nil })
 		require.False(t, made)
 		var late *NotTakenError
 		require.ErrorAs(t, err, &late)
@@ -60,7 +60,7 @@ func TestAGuardedCallThatWasNotTakenIsNotMade(t *testing.T) {
 			return 0, breaker.ErrStopped
 		}
 		made := false
-		_, err = inTurn(t.Context(), tree.lookup("root/llm"), false, through, func(context.Context) (int, error) { made = true; return 1, nil })
+		_, err = inTurn(t.Context(), tree.lookup("root/llm"), through, func(context.Context) (int, error) { made = true; return 1, nil })
 		var late *NotTakenError
 		require.ErrorAs(t, err, &late)
 		onItsWay()
@@ -77,7 +77,7 @@ func TestAGuardedCallIsLostWithTheQueue(t *testing.T) {
 		lost := func(context.Context, *actor.ActorSystem, *actor.PID, func(context.Context) (int, error)) (int, error) {
 			return 0, breaker.ErrStopped
 		}
-		_, err = inTurn(t.Context(), tree.lookup("root/llm"), false, lost, func(context.Context) (int, error) { return 1, nil })
+		_, err = inTurn(t.Context(), tree.lookup("root/llm"), lost, func(context.Context) (int, error) { return 1, nil })
 		var late *NotTakenError
 		require.ErrorAs(t, err, &late)
 		require.ErrorIs(t, err, breaker.ErrStopped)

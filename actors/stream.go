@@ -32,14 +32,12 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 	if err != nil {
 		return zero, err
 	}
-	goesOn, ends := func() {}, n.streamLiveness().OnHung == HungFail
-	if ends {
-		goesOn = routing.Waiting(ctx)
-		defer goesOn()
-	}
+	rest := newRespite(ctx)
+	defer rest.end()
 	stalled := 0
 	return throughGuard(ctx, n, func(ctx context.Context) (T, error) {
-		s := &stream{node: n, stalled: stalled, goesOn: goesOn}
+		defer rest.set(true)
+		s := &stream{node: n, stalled: stalled, rest: rest}
 		s.ctx, s.cancel = context.WithCancelCause(ctx)
 		defer func() {
 			if _, ended := context.Cause(s.ctx).(*breaker.StalledError); ended {
@@ -47,9 +45,10 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 			}
 			s.cancel(nil)
 		}()
-		return inTurn(s.ctx, n, !ends, breaker.ThroughWatched[T], func(ctx context.Context) (T, error) {
+		return inTurn(s.ctx, n, breaker.ThroughWatched[T], func(ctx context.Context) (T, error) {
 			s.began = time.Now()
 			defer s.over.Store(true)
+			s.liveness()
 			n.tree.watchman.sign(&s.life, s)
 			return fn(ctx, s.beat)
 		})
@@ -62,7 +61,7 @@ type stream struct {
 	stalled int   // earlier attempts of the same call
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	goesOn  func() // lets the handler's agent judge it again
+	rest    *respite // of the handler
 	began   time.Time
 
 	life   detector.Stamp
@@ -120,7 +119,7 @@ func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chu
 func (s *stream) liveness() Liveness {
 	terms := s.node.streamLiveness()
 	if terms.OnHung != HungFail {
-		s.goesOn()
+		s.rest.set(false)
 	}
 	return terms
 }
