@@ -25,6 +25,8 @@ const (
 //
 // An External whose Retry counts, see [Guard], makes the call again by itself; each attempt is a stream of its own.
 //
+// While fn waits for something that has a time limit of its own, such as a Guard or another task, the stream isn't judged, and how long that takes isn't learned.
+//
 // A Stream that only reports, or ignores, what stalls ends nothing; then the pieces are beats of the handler, and its agent's Liveness decides.
 func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Context, beat func()) (T, error)) (T, error) {
 	var zero T
@@ -38,7 +40,7 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 	return throughGuard(ctx, n, func(ctx context.Context) (T, error) {
 		defer rest.set(true)
 		s := &stream{node: n, stalled: stalled, rest: rest}
-		s.ctx, s.cancel = context.WithCancelCause(ctx)
+		s.ctx, s.cancel = context.WithCancelCause(routing.ObserveWaits(ctx, s.wait))
 		defer func() {
 			if _, ended := context.Cause(s.ctx).(*breaker.StalledError); ended {
 				stalled++
@@ -67,6 +69,8 @@ type stream struct {
 	life   detector.Stamp
 	chunks atomic.Int64
 	last   atomic.Int64 // sign of life, in nanoseconds since it began
+	waits  atomic.Int64 // of fn for something else with a limit of its own
+	waited atomic.Bool  // since the last piece
 	over   atomic.Bool
 }
 
@@ -85,9 +89,24 @@ func (s *stream) beat() {
 	before := s.last.Swap(now)
 	w := s.node.tree.watchman
 	interval := min(time.Duration(now-before), w.now()-s.life.Last()+2*w.every)
-	s.pace(s.chunks.Add(1) - 1).Observe(max(interval, w.every/2))
+	if pace := s.pace(s.chunks.Add(1) - 1); !s.waited.Swap(s.waits.Load() > 0) {
+		pace.Observe(max(interval, w.every/2))
+	}
 	w.sign(&s.life, s)
 	routing.Beat(s.ctx)
+}
+
+// wait notes that fn begins, or ends, to wait for something that has a limit of its own. That says nothing about the answer. The sign of life is given while it doesn't wait.
+func (s *stream) wait(waiting bool) {
+	w := s.node.tree.watchman
+	s.waited.Store(true)
+	if waiting {
+		w.sign(&s.life, s)
+		s.waits.Add(1)
+	} else {
+		s.waits.Add(-1)
+		w.sign(&s.life, s)
+	}
 }
 
 // pace is that of the next piece, after so many.
@@ -98,7 +117,9 @@ func (s *stream) pace(chunks int64) *detector.Pace {
 	return &s.node.guard.streams.next
 }
 
-func (s *stream) atWork() (busy, judged bool) { return !s.over.Load() && s.ctx.Err() == nil, true }
+func (s *stream) atWork() (busy, judged bool) {
+	return !s.over.Load() && s.ctx.Err() == nil, s.waits.Load() == 0
+}
 
 func (s *stream) cutShort() bool { return false }
 

@@ -76,6 +76,9 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 		return nil, false, err
 	}
 	defer lease.goOn()
+	within := partOf(ctx)
+	within.wait(true)
+	defer within.wait(false)
 	return h.recorded(h.awaitAdmission(ctx, w))
 }
 

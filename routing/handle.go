@@ -47,6 +47,9 @@ func (h *Handle[Out]) wait(ctx context.Context) error {
 		return err
 	}
 	defer lease.goOn()
+	within := partOf(ctx)
+	within.wait(true)
+	defer within.wait(false)
 	done := h.Done()
 	select {
 	case <-done:

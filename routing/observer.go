@@ -16,12 +16,44 @@ func Beat(ctx context.Context) {
 // Waiting says that the handler waits from now on for something that has a time limit of its own, until it calls done, once or more often:
 // meanwhile nobody expects progress of it. (Awaiting another task says so by itself.) Outside of a task it does nothing.
 func Waiting(ctx context.Context) (done func()) {
-	lease := leaseOf(ctx)
-	if lease == nil || lease.observer == nil {
+	lease, within := leaseOf(ctx), partOf(ctx)
+	if within == nil && (lease == nil || lease.observer == nil) {
 		return func() {}
 	}
-	lease.observe(true)
-	return sync.OnceFunc(func() { lease.observe(false) })
+	waits := func(waiting bool) {
+		if lease != nil {
+			lease.observe(waiting)
+		}
+		within.wait(waiting)
+	}
+	waits(true)
+	return sync.OnceFunc(func() { waits(false) })
+}
+
+// ObserveWaits returns a context for a part of a handler's work. hear is told of each begin and end of a wait for something with a time limit of its own, be it
+// of another task or by [Waiting], that is made with this context or one made of it, as an Observer is of those of the whole handler. Such waits may overlap; hear may be called
+// on several goroutines, and must be quick.
+func ObserveWaits(ctx context.Context, hear func(waiting bool)) context.Context {
+	return context.WithValue(ctx, partKey{}, &part{hear, partOf(ctx)})
+}
+
+// part is a part of a handler's work, itself perhaps within another.
+type part struct {
+	hear   func(waiting bool)
+	within *part
+}
+
+type partKey struct{}
+
+func partOf(ctx context.Context) *part {
+	p, _ := ctx.Value(partKey{}).(*part)
+	return p
+}
+
+func (p *part) wait(waiting bool) {
+	for ; p != nil; p = p.within {
+		p.hear(waiting)
+	}
 }
 
 // Observer is what a spoke may watch handlers with. Its methods are called on the goroutines of the handler, also those that it has left running when it

@@ -109,3 +109,37 @@ func TestALeaseThatIsHeldHasItsTimeStill(t *testing.T) {
 		})
 	}
 }
+
+// Whoever watches a part of a handler's work hears of the waits in it, and of those in a part of that.
+func TestWaitsOfAPartOfTheWork(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		s := w.join("a", 1, 2)
+		w.submit(1)
+		other := w.submit(2)
+		ctx := s.leases()[0].Context(context.Background())
+		var outer, inner int
+		count := func(n *int) func(bool) {
+			return func(waiting bool) {
+				if waiting {
+					*n++
+				} else {
+					*n--
+				}
+			}
+		}
+		outside := routing.ObserveWaits(ctx, count(&outer))
+		inside := routing.ObserveWaits(outside, count(&inner))
+		routing.Waiting(ctx)
+		done := routing.Waiting(outside)
+		assert.Equal(t, []int{1, 0}, []int{outer, inner})
+		go func() { _, _ = other.Await(inside) }()
+		synctest.Wait()
+		assert.Equal(t, []int{2, 1}, []int{outer, inner})
+		done()
+		done()
+		assert.Equal(t, []int{1, 1}, []int{outer, inner})
+		other.Cancel(errBroken)
+		synctest.Wait()
+		assert.Equal(t, []int{0, 0}, []int{outer, inner})
+	})
+}

@@ -160,3 +160,98 @@ func TestAStreamThatStallsIsFoundHoweverOftenItWasPutOff(t *testing.T) {
 		require.Less(t, hung[0].Delay, 5*time.Second)
 	})
 }
+
+// The time between two pieces that had a wait in it isn't learned: neither whole, nor what is left of it after the wait.
+func TestAStreamLearnsNothingOfPausesWithAWait(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+			actors.Breaker{ID: "llm"}, actors.Breaker{ID: "tool"},
+			actors.Agent("asker", longType, func(ctx context.Context, _ int) (int, error) {
+				return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+					for range 50 {
+						select {
+						case <-time.After(20 * time.Second):
+						case <-ctx.Done():
+							return 0, ctx.Err()
+						}
+						if _, err := actors.Guard(ctx, "tool", func(context.Context) (int, error) { return 1, nil }); err != nil {
+							return 0, err
+						}
+						beat()
+					}
+					return 1, nil
+				})
+			}),
+		}})
+		_, err := longType.Do(within(t, time.Hour), tree, 1, routing.MaxAttempts(1))
+		require.NoError(t, err)
+		stop(t, tree)
+	})
+}
+
+// What an answer waits for in its midst has a limit of its own, or somebody else who judges it. That isn't silence of the service, and not how long its answers pause.
+func TestAStreamIsNotJudgedWhileItWaitsForSomethingElse(t *testing.T) {
+	const wait = 30 * time.Second
+	sleep := func(ctx context.Context) (int, error) {
+		select {
+		case <-time.After(wait):
+			return 1, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	for name, wait := range map[string]func(ctx context.Context) (int, error){
+		"for a guarded call": func(ctx context.Context) (int, error) { return actors.Guard(ctx, "tool", sleep) },
+		"for another stream": func(ctx context.Context) (int, error) {
+			return actors.GuardStream(ctx, "slow", func(ctx context.Context, _ func()) (int, error) { return sleep(ctx) })
+		},
+		"within another stream": func(ctx context.Context) (int, error) {
+			return actors.GuardStream(ctx, "slow", func(ctx context.Context, _ func()) (int, error) { return actors.Guard(ctx, "tool", sleep) })
+		},
+		"for another task": func(ctx context.Context) (int, error) {
+			tree, _ := actors.TreeFromContext(ctx)
+			return job.Do(ctx, tree, 1)
+		},
+		"for what it says so of": func(ctx context.Context) (int, error) {
+			defer routing.Waiting(ctx)()
+			return sleep(ctx)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T) {
+				tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+					actors.Breaker{ID: "llm", Stream: actors.Liveness{Max: 10 * time.Second}},
+					actors.Breaker{ID: "slow", Stream: actors.Liveness{Max: time.Minute}},
+					actors.Breaker{ID: "tool", Config: breaker.Config{OperationTimeout: time.Minute}},
+					actors.Agent("other", job, func(ctx context.Context, _ int) (int, error) { return sleep(ctx) }),
+					actors.Agent("asker", longType, func(ctx context.Context, _ int) (int, error) {
+						return actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+							if _, err := answerWithPause(ctx, beat, 0); err != nil {
+								return 0, err
+							}
+							if _, err := wait(ctx); err != nil {
+								return 0, err
+							}
+							beat()
+							if info, _ := routing.FromContext(ctx); info.Attempt == 1 {
+								<-ctx.Done()
+							}
+							return 1, ctx.Err()
+						})
+					}),
+				}})
+				h, err := longType.Submit(t.Context(), tree, 1)
+				require.NoError(t, err)
+				_, err = h.Await(within(t, time.Hour))
+				require.NoError(t, err)
+				info, _ := tree.Hub().Inspect(h.ID())
+				require.Len(t, info.Attempts, 2)
+				var stall *breaker.StalledError
+				require.ErrorAs(t, info.Attempts[0].Err, &stall)
+				require.Equal(t, 201, stall.Chunks)
+				require.Less(t, stall.Silence, 5*time.Second)
+				stop(t, tree)
+			})
+		})
+	}
+}
