@@ -38,8 +38,9 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 	defer rest.end()
 	stalled := 0
 	return throughGuard(ctx, n, func(ctx context.Context) (T, error) {
+		s := &stream{node: n, stalled: stalled, rest: newRespite(ctx)}
+		defer s.rest.end()
 		defer rest.set(true)
-		s := &stream{node: n, stalled: stalled, rest: rest}
 		s.ctx, s.cancel = context.WithCancelCause(routing.ObserveWaits(ctx, s.wait))
 		defer func() {
 			if _, ended := context.Cause(s.ctx).(*breaker.StalledError); ended {
@@ -51,6 +52,7 @@ func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Co
 			s.began = time.Now()
 			defer s.over.Store(true)
 			s.liveness()
+			rest.set(false)
 			n.tree.watchman.sign(&s.life, s)
 			return fn(ctx, s.beat)
 		})
@@ -63,7 +65,7 @@ type stream struct {
 	stalled int   // earlier attempts of the same call
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	rest    *respite // of the handler
+	rest    *respite // of the handler, while it is the stream that is judged
 	began   time.Time
 
 	life   detector.Stamp
@@ -136,12 +138,10 @@ func (s *stream) strikes() (before int, last bool) {
 
 func (s *stream) kindOfWork() (string, *detector.Pace) { return "", s.pace(s.chunks.Load()) }
 
-// liveness leaves the handler to its agent if it was changed so that the stream isn't ended any more.
+// liveness leaves the handler to its agent as long as a stream that stalls isn't ended: that may change.
 func (s *stream) liveness() Liveness {
 	terms := s.node.streamLiveness()
-	if terms.OnHung != HungFail {
-		s.rest.set(false)
-	}
+	s.rest.set(terms.OnHung == HungFail)
 	return terms
 }
 

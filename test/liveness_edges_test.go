@@ -230,6 +230,41 @@ func TestLivenessOfAStreamThatIsOnlyReported(t *testing.T) {
 	}
 }
 
+// A stream that isn't ended for a while leaves its handler to the agent's Liveness only for that while.
+func TestLivenessOfAStreamThatIsOnlyReportedForAWhile(t *testing.T) {
+	for _, meanwhile := range []actors.OnHung{actors.HungReport, actors.HungIgnore} {
+		t.Run(meanwhile.String(), func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T) {
+				events := silences()
+				spec := func(on actors.OnHung) actors.Supervisor {
+					return actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+						actors.Breaker{ID: "llm", Stream: actors.Liveness{OnHung: on, Max: time.Hour}},
+						actors.Agent("w", job, func(ctx context.Context, n int) (int, error) {
+							return actors.GuardStream(ctx, "llm", func(context.Context, func()) (int, error) {
+								time.Sleep(20 * time.Minute)
+								return n, nil
+							})
+						}).With(actors.Lifecycle{Liveness: &actors.Liveness{Max: time.Minute}}),
+					}}
+				}
+				tree := start(t, spec(actors.HungFail), actors.WithSubscription(events))
+				h, err := job.Submit(t.Context(), tree, 1, routing.MaxAttempts(1))
+				require.NoError(t, err)
+				for range 10 {
+					for _, on := range []actors.OnHung{meanwhile, actors.HungFail} {
+						time.Sleep(10 * time.Second)
+						require.NoError(t, tree.Reconfigure(t.Context(), "root", spec(on)))
+					}
+				}
+				_, err = h.Await(within(t, time.Hour))
+				require.NoError(t, err)
+				stop(t, tree)
+				require.Empty(t, drain(events))
+			})
+		})
+	}
+}
+
 // An External tries a stalled answer again, as it does what else fails.
 func TestLivenessAStalledStreamIsTriedAgainByItsExternal(t *testing.T) {
 	for name, stalls := range map[string]func(ctx context.Context, g *gate, beat func()){
