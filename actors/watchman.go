@@ -49,6 +49,7 @@ type silence struct {
 	since  time.Duration // its last sign of life, by the watchman's clock
 	at     time.Time     // and by the wall's
 	level  suspicion
+	terms  Liveness       // that it was judged by last
 	seen   bool           // it has come to notice since the last look
 	pace   *detector.Pace // of what it has been doing since
 	learns bool           // the pace hears of it from the watchman; not if it waited for something meanwhile
@@ -185,23 +186,31 @@ func (w *watchman) judge(of worker, entry *silence, now time.Time) {
 		return
 	}
 	terms := of.liveness()
-	if terms.OnHung == HungIgnore || entry.level == hung && terms.OnHung == HungReport {
+	changed := terms != entry.terms
+	if terms.OnHung == HungIgnore || !changed && entry.level == hung {
 		return
 	}
+	entry.terms = terms
 	length := w.now() - entry.since
 	level, phi := terms.judge(length, entry.pace, of.strikes)
+	switch {
+	case !changed: // what others of its kind do meanwhile takes nothing back
+		level = max(level, entry.level)
+	case level < entry.level:
+		w.relieve(of, entry)
+	}
 	reason := &HungError{Silence: length, Last: entry.at, Phi: phi, Max: length >= terms.Max}
 	fails := terms.OnHung == HungFail
 	switch {
-	case level == hung:
-		of.hangs(reason, fails)
-		if fails {
-			delete(w.watched, of)
-		}
+	case level == hung && fails:
+		of.hangs(reason, true)
+		delete(w.watched, of)
+	case level == hung && entry.level < hung:
+		of.hangs(reason, false)
 	case level == suspected && entry.level == alive:
 		of.suspected(reason)
 	}
-	entry.level = max(entry.level, level)
+	entry.level = level
 }
 
 // noticed reports whether it has shown a sign of life since the look began.

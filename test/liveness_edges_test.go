@@ -533,3 +533,44 @@ func TestAnErrorOfAHandlerCountsWhileItsAgentStops(t *testing.T) {
 		})
 	}
 }
+
+// What is judged by new terms is suspected, or hangs, by these: what the old ones said is taken back, and what the new ones say is told.
+func TestLivenessIsJudgedAnewByNewTerms(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		g := newGate(t)
+		events := silences()
+		spec := func(l actors.Liveness) actors.Supervisor {
+			return actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+				plain("a", hooks{}).With(actors.Lifecycle{Liveness: &l}),
+			}}
+		}
+		tree := start(t, spec(actors.Liveness{Max: 10 * time.Second}), actors.WithSubscription(events))
+		after := func(d time.Duration, kinds ...actors.EventKind) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			require.Equal(t, kinds, kindsOf(pending(events)))
+		}
+		change := func(l actors.Liveness) {
+			t.Helper()
+			require.NoError(t, tree.Reconfigure(t.Context(), "root", spec(l)))
+		}
+		send(tree, "root/a", do(func(actor.Context) { g.wait() }))
+		after(20*time.Second, actors.Suspected, actors.Hung)
+		change(actors.Liveness{Max: time.Hour})
+		after(time.Minute, actors.Recovered)
+		after(time.Hour, actors.Suspected, actors.Hung)
+		change(actors.Liveness{Max: 100 * time.Minute})
+		after(time.Minute, actors.Recovered, actors.Suspected)
+		change(actors.Liveness{Max: 110 * time.Minute})
+		after(time.Minute)
+		after(time.Hour, actors.Hung)
+		change(actors.Liveness{OnHung: actors.HungIgnore})
+		after(time.Minute)
+		change(actors.Liveness{Max: time.Hour})
+		after(time.Minute)
+		g.open()
+		after(time.Minute, actors.Recovered)
+		stop(t, tree)
+	})
+}

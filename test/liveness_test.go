@@ -624,7 +624,7 @@ func TestLivenessThresholdsAreChangedWhileTheTreeRuns(t *testing.T) {
 		require.Empty(t, pending(events))
 		happens(actors.Liveness{Phi: 200, Suspect: 5, Min: 20 * time.Minute, Max: time.Hour})
 		happens(actors.Liveness{Phi: 200, Suspect: 5, Max: time.Hour}, actors.Suspected)
-		happens(actors.Liveness{Phi: 12, Min: 10 * time.Minute, Max: time.Hour})
+		happens(actors.Liveness{Phi: 12, Min: 10 * time.Minute, Max: time.Hour}, actors.Recovered)
 		happens(actors.Liveness{Phi: 12, Max: time.Hour}, actors.Hung)
 		g.open()
 		time.Sleep(time.Second)
