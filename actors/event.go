@@ -22,7 +22,7 @@ type Event struct {
 	Class    Class         // Exited, Failed: how it ended
 	Context  Context       // Failed: what its supervisor was doing
 	Err      error         // the reason; errors.Is and errors.As work on it
-	Message  any           // Exited, Resumed, Returned: the message whose handling crashed, or hangs. Suspected, Hung: of an agent, the ID of the task; Hung: of an actor, the message
+	Message  any           // Exited, Resumed, Returned: the message whose handling crashed, or hangs. Suspected, Hung: of an agent, the ID of the task; Hung: of an actor, the message. Suspected, Hung, Recovered: of a stream, the ID of its task
 	Delay    time.Duration // BackingOff: until the next start. Started: time to recover, from the failure on
 	Group    int           // GroupRestart: how many children go down and come up
 	Strategy string        // GroupRestart: whose decision it was
@@ -49,9 +49,9 @@ const (
 	Abandoned                        // code that didn't return was left behind
 	Returned                         // abandoned code came back, and changed nothing
 	Faulty                           // a decider, hook or balancer panicked; its default was used
-	Suspected                        // a node that is busy has shown no progress for suspiciously long
+	Suspected                        // a node that is busy, or a stream through a breaker node, has shown no progress for suspiciously long
 	Hung                             // for so long that it counts as hung; what becomes of it its Liveness says
-	Recovered                        // a node that was suspected, or hung, shows progress again, or is done, or isn't by changed terms
+	Recovered                        // what was suspected, or hung, shows progress again, or is done, or isn't by changed terms
 	BreakerChanged                   // a breaker opened, closed, or probes
 	TaskChanged                      // a task went on in its life
 	SnapshotRefused                  // an agent starts fresh: its snapshot doesn't fit it

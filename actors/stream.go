@@ -27,6 +27,8 @@ const (
 //
 // While fn waits for something that has a time limit of its own, such as a Guard or another task, the stream isn't judged, and how long that takes isn't learned.
 //
+// The events Suspected, Hung and Recovered of a stream are those of its breaker's node, with the ID of the task.
+//
 // A Stream that only reports, or ignores, what stalls ends nothing; then the pieces are beats of the handler, and its agent's Liveness decides.
 func GuardStream[T any](ctx context.Context, name string, fn func(ctx context.Context, beat func()) (T, error)) (T, error) {
 	var zero T
@@ -155,13 +157,24 @@ func (n *node) streamLiveness() Liveness {
 	return spec.breaker.Stream.or(defaults)
 }
 
-func (s *stream) suspected(*HungError) {}
-func (s *stream) recovered()           {}
+func (s *stream) suspected(reason *HungError) {
+	s.publish(Event{Kind: Suspected, Delay: reason.Silence, Phi: reason.Phi})
+}
+
+func (s *stream) recovered() { s.publish(Event{Kind: Recovered}) }
 
 func (s *stream) hangs(reason *HungError, fails bool) {
 	stall := &breaker.StalledError{Name: s.node.guard.Breaker().Name(), Chunks: int(s.chunks.Load()), Silence: reason.Silence, Phi: reason.Phi}
-	s.node.publish(Event{Kind: Hung, Delay: reason.Silence, Phi: reason.Phi, Err: stall})
+	s.publish(Event{Kind: Hung, Delay: reason.Silence, Phi: reason.Phi, Err: stall})
 	if fails {
 		s.cancel(stall)
 	}
+}
+
+// publish says something of the stream at its breaker's node.
+func (s *stream) publish(e Event) {
+	if of, ok := routing.FromContext(s.ctx); ok {
+		e.Message = of.ID
+	}
+	s.node.publish(e)
 }

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -251,6 +252,58 @@ func TestAStreamIsNotJudgedWhileItWaitsForSomethingElse(t *testing.T) {
 				require.Equal(t, 201, stall.Chunks)
 				require.Less(t, stall.Silence, 5*time.Second)
 				stop(t, tree)
+			})
+		})
+	}
+}
+
+// What becomes of a stream is told at its breaker's node, with the task.
+func TestAStreamsSilenceIsTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		on      actors.OnHung
+		silence time.Duration
+		told    []actors.EventKind
+	}{
+		"it gets on":              {actors.HungFail, 7 * time.Second, []actors.EventKind{actors.Suspected, actors.Recovered}},
+		"it stalls":               {actors.HungFail, 20 * time.Second, []actors.EventKind{actors.Suspected, actors.Hung}},
+		"it stalls, and gets on":  {actors.HungReport, 20 * time.Second, []actors.EventKind{actors.Suspected, actors.Hung, actors.Recovered}},
+		"nobody wants to hear it": {actors.HungIgnore, 20 * time.Second, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T) {
+				events := silences()
+				tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{
+					actors.Breaker{ID: "llm", Stream: actors.Liveness{OnHung: tt.on, Max: 10 * time.Second}},
+					actors.Agent("asker", longType, func(ctx context.Context, _ int) (int, error) {
+						_, err := actors.GuardStream(ctx, "llm", func(ctx context.Context, beat func()) (int, error) {
+							for _, pause := range []time.Duration{time.Second, tt.silence, time.Second} {
+								select {
+								case <-time.After(pause):
+									beat()
+								case <-ctx.Done():
+									return 0, ctx.Err()
+								}
+							}
+							return 1, nil
+						})
+						var stall *breaker.StalledError
+						if err != nil && !errors.As(err, &stall) {
+							return 0, err
+						}
+						return 1, nil
+					}),
+				}}, actors.WithSubscription(events))
+				h, err := longType.Submit(t.Context(), tree, 1)
+				require.NoError(t, err)
+				_, err = h.Await(within(t, time.Hour))
+				require.NoError(t, err)
+				stop(t, tree)
+				told := drain(events)
+				require.Equal(t, tt.told, kindsOf(told))
+				for _, e := range told {
+					require.Equal(t, "root/llm", e.Path)
+					require.Equal(t, h.ID(), e.Message)
+				}
 			})
 		})
 	}
