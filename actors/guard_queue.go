@@ -89,6 +89,9 @@ func inTurn[T any](ctx context.Context, to *node, through through[T], fn func(co
 // explain says what became of the call, if the node didn't take it; from then on it doesn't.
 func (q *queued) explain(ctx, inner context.Context, err error) error {
 	q.state.CompareAndSwap(inQueue, givenUp)
+	if errors.Is(err, breaker.ErrSaturated) && q.to.ref.isClosed() { // not full, but gone
+		err = breaker.ErrStopped
+	}
 	var late *NotTakenError
 	switch {
 	case q.state.Load() == taken:

@@ -69,6 +69,23 @@ func TestAGuardedCallThatWasNotTakenIsNotMade(t *testing.T) {
 	})
 }
 
+// A call on its way to a node that is deleted meanwhile finds nobody: not somebody who is busy.
+func TestAGuardedCallToANodeThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree, err := Start(t.Context(), Supervisor{ID: "root", Children: []Child{Breaker{ID: "llm"}}})
+		require.NoError(t, err)
+		to := tree.lookup("root/llm")
+		require.NoError(t, tree.TerminateChild(t.Context(), "root/llm"))
+		require.NoError(t, tree.DeleteChild(t.Context(), "root/llm"))
+		_, err = inTurn(t.Context(), to, breaker.Through[int], func(context.Context) (int, error) { return 1, nil })
+		var late *NotTakenError
+		require.ErrorAs(t, err, &late)
+		require.ErrorIs(t, err, breaker.ErrStopped)
+		require.NotErrorIs(t, err, breaker.ErrSaturated)
+		require.NoError(t, tree.Stop(context.Background()))
+	})
+}
+
 // A call that was lost with what its node had in the queue wasn't taken, even if the node is up again by the time its caller hears of it.
 func TestAGuardedCallIsLostWithTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
