@@ -12,7 +12,7 @@ import (
 var ErrKindChange = errors.New("a node can't become one of another kind: delete the child, and start it anew")
 
 // Reconfigure gives a running supervisor a new spec, all of it or, if anything is wrong with it, nothing. Strategy, policy and auto-shutdown are in force
-// at once; the restart history is kept. A child with the same ID has its new spec, without a restart: restart type and shutdown time count from now on,
+// at once; the restart history is kept. A child with the same ID has its new spec, without a restart: restart type, shutdown time, Liveness and a breaker's Stream count from now on,
 // the rest from its next start. What is below such a child has its new spec from the child's next start on, unless it is given a later one itself by
 // then. A new child is added and not started: see RestartChild. A child that isn't in the new spec stays, after the
 // others, as long as this incarnation of the supervisor. The ID and the Lifecycle of the supervisor itself can't be changed.

@@ -164,7 +164,7 @@ func (s *stream) suspected(reason *HungError) {
 func (s *stream) recovered() { s.publish(Event{Kind: Recovered}) }
 
 func (s *stream) hangs(reason *HungError, fails bool) {
-	stall := &breaker.StalledError{Name: s.node.guard.Breaker().Name(), Chunks: int(s.chunks.Load()), Silence: reason.Silence, Phi: reason.Phi}
+	stall := &breaker.StalledError{Name: s.node.guard.Breaker().Name(), Chunks: int(s.chunks.Load()), Silence: reason.Silence, Phi: reason.Phi, Max: reason.Max}
 	s.publish(Event{Kind: Hung, Delay: reason.Silence, Phi: reason.Phi, Err: stall})
 	if fails {
 		s.cancel(stall)

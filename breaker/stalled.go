@@ -14,11 +14,19 @@ type StalledError struct {
 	Name    string        // of the breaker
 	Chunks  int           // that had come
 	Silence time.Duration // since the last one, or since the call began
-	Phi     float64       // how suspicious that is
+	Phi     float64       // how suspicious that is; 0 while too little is known
+	Max     bool          // the silence has reached the most it may be, whatever its phi
 }
 
 func (e *StalledError) Error() string {
-	return fmt.Sprintf("breaker %s: answer stalled after %d chunks: silent for %s (phi %.1f)", e.Name, e.Chunks, e.Silence.Round(time.Millisecond), e.Phi)
+	why := fmt.Sprintf("phi %.1f", e.Phi)
+	switch {
+	case e.Max && e.Phi == 0:
+		why = "the most it may be; what is usual isn't known yet"
+	case e.Max:
+		why = "the most it may be, " + why
+	}
+	return fmt.Sprintf("breaker %s: answer stalled after %d chunks: silent for %s (%s)", e.Name, e.Chunks, e.Silence.Round(time.Millisecond), why)
 }
 
 // Timeout makes it a timeout to code that asks errors for it, as package net does.

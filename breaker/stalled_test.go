@@ -58,6 +58,17 @@ func TestStalledCallCountsAsAFailure(t *testing.T) {
 	}
 }
 
+func TestAStallSaysWhyItIsOne(t *testing.T) {
+	for want, e := range map[string]breaker.StalledError{
+		"(phi 9.0)":                     {Phi: 9},
+		"(the most it may be, phi 7.5)": {Phi: 7.5, Max: true},
+		"(the most it may be; what is usual isn't known yet)": {Max: true},
+	} {
+		e.Name, e.Chunks, e.Silence = "llm", 3, time.Second
+		require.EqualError(t, &e, "breaker llm: answer stalled after 3 chunks: silent for 1s "+want)
+	}
+}
+
 func TestWatchedCallIsNotBoundByTheOperationTimeout(t *testing.T) {
 	withRig(t, breaker.Config{OperationTimeout: time.Second}, func(r *rig) {
 		got, err := breaker.ThroughWatched(context.Background(), r.system, r.pid, func(context.Context) (int, error) {
