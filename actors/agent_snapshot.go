@@ -183,7 +183,8 @@ type keeper struct {
 	mu      sync.Mutex   // guards the rest
 	running int          // handlers
 	saving  *saving      // while no handler runs; nil else
-	tasks   int          // ended since the last snapshot
+	tasks   int          // ended since the last snapshot was begun
+	number  uint64       // of that
 	timer   *time.Timer  // for the next one
 	wanted  []chan error // who waits for one
 	ended   error        // why there will be none any more
@@ -250,21 +251,33 @@ func (k *keeper) crashed() {
 type saves struct {
 	counted  bool         // the task is among what was done since the last snapshot
 	snapshot bool         // goes with the outcome
-	before   int          // tasks since the last snapshot, this one not counted
+	covers   int          // tasks that are in it and weren't in the one before, this one included
 	wanted   []chan error // who waits for that
+}
+
+// next begins a snapshot, and counts from now on what isn't in it: it returns its number, and how many tasks it covers. Handlers may end while it is made, and each may make one of its
+// own: the later one has all that is in the earlier. The caller holds mu.
+func (k *keeper) next() (number uint64, covers int) {
+	k.number++
+	covers, k.tasks = k.tasks, 0
+	return k.number, covers
 }
 
 // end is called when a handler has returned, with its outcome, and adds a snapshot to that if one is due.
 func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 	var s saves
 	k.mu.Lock()
-	s.counted, s.before = true, k.tasks
+	s.counted = true
 	k.tasks++
 	s.wanted, k.wanted = k.wanted, nil
 	due := k.policy.EveryTasks > 0 && k.tasks >= k.policy.EveryTasks || len(s.wanted) > 0
+	var number uint64
+	if due {
+		number, s.covers = k.next()
+	}
 	k.mu.Unlock()
 	if due {
-		snapshot, err := k.snapshot()
+		snapshot, err := k.snapshot(number)
 		if s.snapshot = err == nil; s.snapshot {
 			o = o.With(snapshot)
 		} else {
@@ -274,8 +287,8 @@ func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 	}
 	k.mu.Lock()
 	k.running--
-	if s.snapshot {
-		k.tasks = 0
+	if !s.snapshot {
+		k.tasks += s.covers
 	}
 	k.mu.Unlock()
 	return o, s
@@ -292,7 +305,7 @@ func (k *keeper) settled(accepted bool, s saves) {
 		k.timer = time.AfterFunc(k.policy.Every, k.tick)
 	case accepted:
 	case s.snapshot:
-		k.tasks += s.before
+		k.tasks += s.covers - 1
 	default:
 		k.tasks = max(k.tasks-1, 0)
 	}
@@ -318,8 +331,8 @@ func (k *keeper) failed(err error, wanted []chan error) {
 }
 
 // snapshot asks the user's code for the state.
-func (k *keeper) snapshot() (routing.AgentSnapshot, error) {
-	s := routing.AgentSnapshot{Version: k.policy.Version, Time: time.Now()}
+func (k *keeper) snapshot(number uint64) (routing.AgentSnapshot, error) {
+	s := routing.AgentSnapshot{Version: k.policy.Version, Time: time.Now(), Number: number}
 	err := recovered(func() error {
 		state, err := k.agent.code.Snapshot()
 		if err != nil {
@@ -394,14 +407,20 @@ func (s *saving) once() (more bool) {
 
 // save makes a snapshot and keeps it.
 func (k *keeper) save() error {
-	s, err := k.snapshot()
+	k.mu.Lock()
+	number, covers := k.next()
+	k.mu.Unlock()
+	err := ErrGoexit
+	defer func() {
+		if err != nil {
+			k.mu.Lock()
+			k.tasks += covers
+			k.mu.Unlock()
+		}
+	}()
+	s, err := k.snapshot(number)
 	if err == nil {
 		err = k.agent.spoke.Save(s)
-	}
-	if err == nil {
-		k.mu.Lock()
-		k.tasks = 0
-		k.mu.Unlock()
 	}
 	return err
 }

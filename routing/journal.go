@@ -69,6 +69,17 @@ func (b *batch) empty() bool {
 	return len(b.tasks)+len(b.snapshots)+len(b.deliveries)+len(b.events) == 0
 }
 
+// last returns the batch with the last of what isn't committed; nil if all is.
+func (j *journal) last() *batch {
+	switch {
+	case j == nil:
+		return nil
+	case !j.open.empty():
+		return j.open
+	}
+	return j.busy
+}
+
 // wait returns when the batch is committed, or the error if it couldn't be. It takes the store's time limit at most.
 func (b *batch) wait() error {
 	if b == nil {
@@ -456,10 +467,7 @@ func (h *Hub) Flush() error {
 		return nil
 	}
 	h.mu.Lock()
-	last := j.busy
-	if !j.open.empty() {
-		last = j.open
-	}
+	last := j.last()
 	h.unlock()
 	if err := last.wait(); err != nil {
 		return err

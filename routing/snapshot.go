@@ -12,6 +12,9 @@ type AgentSnapshot struct {
 	Version int
 	Data    []byte
 	Time    time.Time
+	// Number orders the snapshots of one incarnation, however late each gets to the hub: one isn't kept in place of one with a higher number, whose agent had done all that this one's
+	// had. Give it before looking at the state. 0 is for an agent that makes its snapshots one after the other. Hubs don't give it back.
+	Number uint64
 }
 
 // agentSnapshot is a snapshot that a hub keeps. It isn't changed after it was made, but for its place in the list.
@@ -66,7 +69,7 @@ func (h *Hub) Snapshot(id SpokeID) (AgentSnapshot, bool) {
 	return s.AgentSnapshot, true
 }
 
-// Save keeps a snapshot of the spoke's agent in place of the one before, and with a store returns when it is recorded. It is refused with [ErrRevoked] when the spoke has
+// Save keeps a snapshot of the spoke's agent in place of the one before, and with a store returns when it, or a later one, is recorded. It is refused with [ErrRevoked] when the spoke has
 // left: another incarnation has the say then. See also [Outcome.With].
 func (s *Spoke) Save(snapshot AgentSnapshot) error {
 	h := s.hub
@@ -93,6 +96,11 @@ func (h *Hub) save(s *Spoke, snapshot AgentSnapshot) (*batch, error) {
 	if j != nil && j.failed != nil {
 		return nil, j.failed
 	}
+	if snapshot.Number > 0 && snapshot.Number < s.snapshot {
+		return j.last(), nil
+	}
+	s.snapshot = max(s.snapshot, snapshot.Number)
+	snapshot.Number = 0
 	kept := &agentSnapshot{AgentSnapshot: snapshot, path: s.id.Path}
 	if j == nil {
 		h.shelve(kept)

@@ -40,15 +40,16 @@ type Spoke struct {
 	circuits []*circuit // what it is behind
 
 	// Guarded by the hub's mutex.
-	leases  list[*Lease] // given and not returned
-	resting int          // of them, with handlers that await something
-	picked  uint64       // the hub's count of leases at the last one
-	shut    int          // how many circuits keep leases from it
-	paused  bool
-	shelved bool // paused by PauseSpoke
-	left    bool
-	idle    chan struct{}      // closed when it holds nothing; made by who drains it
-	pinned  map[*task]struct{} // unsettled, and for no other spoke
+	leases   list[*Lease] // given and not returned
+	resting  int          // of them, with handlers that await something
+	picked   uint64       // the hub's count of leases at the last one
+	shut     int          // how many circuits keep leases from it
+	paused   bool
+	shelved  bool // paused by PauseSpoke
+	left     bool
+	snapshot uint64             // the highest number of those that were kept
+	idle     chan struct{}      // closed when it holds nothing; made by who drains it
+	pinned   map[*task]struct{} // unsettled, and for no other spoke
 }
 
 // Join registers a spoke: from now on it is delivered leases. An earlier incarnation with the same path leaves first.

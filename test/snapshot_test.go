@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -451,6 +452,103 @@ func TestAZombieCannotSave(t *testing.T) {
 		require.Equal(t, "7", string(s.Data))
 		require.Equal(t, 7, sum)
 		stop(t, tree)
+	})
+}
+
+// Of two handlers that end together, the one whose snapshot is older may be the last to get to the hub: the newer one stays.
+func TestAnOlderSnapshotDoesNotReplaceANewerOne(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		for _, options := range [][]actors.Option{nil, {actors.WithStore(newShelf())}} {
+			slow := newGate(t)
+			tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.AgentSpec{
+				ID: "agent", Types: []string{add.Name()}, Credits: 2,
+				New: func() actors.AgentCode {
+					var mu sync.Mutex
+					var seen []int
+					made := 0
+					return actors.AgentCode{
+						Handlers: []routing.Handler{routing.HandlerOf(add, func(_ context.Context, n int) (int, error) {
+							time.Sleep(time.Duration(n) * time.Second)
+							mu.Lock()
+							defer mu.Unlock()
+							seen = append(seen, n)
+							return n, nil
+						})},
+						Snapshot: func() (any, error) {
+							mu.Lock()
+							made++
+							first, state := made == 1, slices.Clone(seen)
+							mu.Unlock()
+							if first {
+								slow.wait()
+							}
+							return state, nil
+						},
+						Restore: func(actors.Saved) error { return nil },
+					}
+				},
+			}}}, options...)
+			kept := func() string {
+				s, _ := tree.Hub().Snapshot(routing.SpokeID{Path: "root/agent"})
+				return string(s.Data)
+			}
+			first, err := add.Submit(t.Context(), tree, 1)
+			require.NoError(t, err)
+			second, err := add.Submit(t.Context(), tree, 2)
+			require.NoError(t, err)
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			require.Equal(t, routing.StateLeased, first.Status(), "its snapshot is being made")
+			require.Equal(t, routing.StateDone, second.Status())
+			require.Equal(t, "[1,2]", kept())
+
+			slow.open()
+			synctest.Wait()
+			require.Equal(t, routing.StateDone, first.Status())
+			require.Equal(t, "[1,2]", kept())
+			stop(t, tree)
+			require.Equal(t, "[1,2]", kept())
+		}
+	})
+}
+
+// What ends while a snapshot is made counts towards the next one, also for an agent that stops.
+func TestATaskThatEndsDuringASnapshotIsSavedByTheNext(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		slow := newGate(t)
+		var done, made atomic.Int32
+		tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.AgentSpec{
+			ID: "agent", Types: []string{add.Name()}, Credits: 2, Snapshot: actors.SnapshotPolicy{EveryTasks: 2},
+			New: func() actors.AgentCode {
+				return actors.AgentCode{
+					Handlers: []routing.Handler{routing.HandlerOf(add, func(_ context.Context, n int) (int, error) {
+						done.Add(1)
+						return n, nil
+					})},
+					Snapshot: func() (any, error) {
+						state := done.Load()
+						if made.Add(1) == 1 {
+							slow.wait()
+						}
+						return state, nil
+					},
+					Restore: func(actors.Saved) error { return nil },
+				}
+			},
+		}}})
+		for range 3 {
+			_, err := add.Submit(t.Context(), tree, 1)
+			require.NoError(t, err)
+			synctest.Wait()
+		}
+		require.EqualValues(t, 3, done.Load())
+		slow.open()
+		synctest.Wait()
+		kept, _ := tree.Hub().Snapshot(routing.SpokeID{Path: "root/agent"})
+		require.Equal(t, "2", string(kept.Data))
+		stop(t, tree)
+		kept, _ = tree.Hub().Snapshot(routing.SpokeID{Path: "root/agent"})
+		require.Equal(t, "3", string(kept.Data))
 	})
 }
 
