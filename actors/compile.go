@@ -324,6 +324,9 @@ func (s ActorSpec) compile(c *compiler, parent string) {
 
 func (s AgentSpec) compile(c *compiler, parent string) {
 	spec := c.add(&nodeSpec{id: s.ID, kind: KindAgent, life: s.Lifecycle, agent: &s}, parent)
+	if err := routing.ValidatePath(spec.path); err != nil {
+		c.fault(spec.path, "%v", err)
+	}
 	if s.New == nil {
 		c.fault(spec.path, "New is nil")
 	}

@@ -517,7 +517,7 @@ func (h *Hub) keepInput(t *task) error {
 	if h.journal == nil {
 		return nil
 	}
-	raw, err := encode(t.value)
+	raw, err := encodeRecord(t.value)
 	if err != nil {
 		return fmt.Errorf("its input can't be recorded: %w", err)
 	}

@@ -39,7 +39,7 @@ type Options struct {
 	Carry Carry
 	// Store makes the ledger outlive the process: every change of a task is recorded in it before anybody hears of it, many in a commit. NewHub takes in what
 	// it holds: settled tasks are remembered, unsettled ones go on, with their attempts, backoffs and deadlines; an attempt that the process died during is
-	// tried again. Inputs and results are encoded as JSON then; an input that can't be is refused, a result that can't be fails its task. Close leaves unsettled
+	// tried again. Inputs and results are encoded as JSON then; an input that can't be, or is nested deeper than JSON can be decoded (9,990 levels), is refused, such a result fails its task. Close leaves unsettled
 	// tasks to the store instead of cancelling them. Default none: tasks live as long as the hub.
 	//
 	// It costs a commit's time before a submit returns, before an attempt begins, and before a handle has its result. Spokes with more than one of [SpokeSpec].Credits

@@ -112,7 +112,7 @@ func (o *Outcome) store(l *Lease) {
 	if o.kind != OutcomeDone {
 		return
 	}
-	raw, err := encode(o.value)
+	raw, err := encodeRecord(o.value)
 	if err != nil {
 		failed := Error(Permanent(fmt.Errorf("the result of task %s of type %q can't be recorded: %w", l.ID(), l.Type(), err)))
 		failed.snapshot = o.snapshot

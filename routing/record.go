@@ -43,6 +43,42 @@ func encode(v any) (raw json.RawMessage, err error) {
 	return raw, err
 }
 
+// maxNesting is how deep what is recorded may be nested: encoding/json decodes no more than 10,000 levels, and a record has some of its own.
+const maxNesting = 9_990
+
+// encodeRecord is encode for what a store has to give back: what couldn't be decoded is an error.
+func encodeRecord(v any) (json.RawMessage, error) {
+	raw, err := encode(v)
+	if err == nil && nestedTooDeep(raw) {
+		err = fmt.Errorf("it is nested more than %d levels deep", maxNesting)
+	}
+	return raw, err
+}
+
+// nestedTooDeep reports whether the JSON has more than maxNesting levels.
+func nestedTooDeep(raw []byte) bool {
+	if bytes.Count(raw, []byte("["))+bytes.Count(raw, []byte("{")) <= maxNesting { // as good as always
+		return false
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > maxNesting {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
+}
+
 // errOtherType says that a value isn't of the type that is asked for.
 var errOtherType = errors.New("other type")
 

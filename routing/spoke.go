@@ -86,8 +86,8 @@ func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
 
 func (spec SpokeSpec) faults() error {
 	var faults []error
-	if spec.ID.Path == "" {
-		faults = append(faults, errors.New("field ID.Path is empty"))
+	if err := ValidatePath(spec.ID.Path); err != nil {
+		faults = append(faults, fmt.Errorf("field ID.Path: %w", err))
 	}
 	if len(spec.Types) == 0 {
 		faults = append(faults, errors.New("field Types is empty: name at least one task type"))

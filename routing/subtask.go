@@ -103,7 +103,7 @@ func (h *Hub) beSubtask(s *submission, lease *Lease, typeName string, in any) er
 		return err
 	}
 	base, ok := deriveID(lease.ID(), in, typeName, s.key, s.pin.Path)
-	if s.pin.Path != "" {
+	if s.pin.Path != "" && len(s.pin.Path) <= longParentID { // it is in the hash in any case
 		base = partID(base, s.pin)
 	}
 	for ok {
@@ -256,7 +256,7 @@ func (l *Lease) subtaskID(base string) string {
 	return base
 }
 
-// longParentID is from where on the id of a subtask has not that of its parent in it, but a hash of that: ids don't grow with the depth.
+// longParentID is from where on the id of a subtask has not that of its parent in it, nor the path of its spoke, but a hash of that: ids don't grow with the depth.
 const longParentID = 200
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -86,17 +86,27 @@ func validName(what, name string) error {
 	return nil
 }
 
-// maxIDBytes bounds task ids: enough for the paths of files.
+// maxIDBytes bounds task ids, and the paths of spokes: enough for the paths of files.
 const maxIDBytes = 4096
 
 func validID(id string) error {
-	switch {
-	case id == "":
+	if id == "" {
 		return fmt.Errorf("task id is empty: give it 1 to %d bytes, or leave the option out", maxIDBytes)
-	case len(id) > maxIDBytes:
-		return fmt.Errorf("task id has %d bytes: at most %d are allowed", len(id), maxIDBytes)
-	case strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return fmt.Errorf("task id %q has unprintable characters", id)
+	}
+	return validText("task id", id)
+}
+
+// ValidatePath reports what is wrong with the path of a spoke, or nil. It must be such as a task id may be, as it is part of some.
+func ValidatePath(path string) error { return validText("path", path) }
+
+func validText(what, text string) error {
+	switch {
+	case text == "":
+		return fmt.Errorf("%s is empty: give it 1 to %d bytes", what, maxIDBytes)
+	case len(text) > maxIDBytes:
+		return fmt.Errorf("%s has %d bytes: at most %d are allowed", what, len(text), maxIDBytes)
+	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("%s %q has unprintable characters", what, text)
 	}
 	return nil
 }
