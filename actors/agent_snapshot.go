@@ -19,6 +19,9 @@ import (
 // A snapshot that is due after a task is recorded in one commit with the task's outcome: an agent with one credit, which saves after each task, goes on with the effect of all tasks that
 // are recorded as done and of no other. With other policies, what it did since the last snapshot is lost with a crash, though it is recorded as done.
 //
+// A snapshot is for whoever runs next at the path of its agent, also if it was terminated and is started anew. It goes with [Tree.DeleteChild] and, if the ID of an instance was made up,
+// with that; if there are very many of agents that aren't there, see Snapshots in [routing.Options].
+//
 // Snapshot is called on the goroutine of a handler, after it has returned, or while no handler runs. With more than one credit, or when handlers await subtasks, others may run meanwhile:
 // they and Snapshot need a lock of yours then, as the handlers do among themselves.
 type SnapshotPolicy struct {
@@ -144,7 +147,12 @@ func (a *agent) construct() (AgentCode, error) {
 	if code.Snapshot == nil || code.Restore == nil {
 		return code, errors.New("code has a Snapshot or a Restore, but not both")
 	}
-	snapshot, ok := a.in.node.tree.hub.Snapshot(routing.SpokeID{Path: a.in.node.path, Incarnation: a.in.number})
+	n := a.in.node
+	if a.in.number == 1 && n.belowMadeUp() { // of another process
+		n.tree.hub.DropSnapshot(n.path)
+		return code, nil
+	}
+	snapshot, ok := n.tree.hub.Snapshot(routing.SpokeID{Path: n.path, Incarnation: a.in.number})
 	if !ok {
 		return code, nil
 	}
@@ -152,7 +160,7 @@ func (a *agent) construct() (AgentCode, error) {
 	if err == nil {
 		return code, nil
 	}
-	a.in.publish(Event{Kind: SnapshotRefused, Err: &RefusedError{a.in.node.path, snapshot.Version, err}})
+	a.in.publish(Event{Kind: SnapshotRefused, Err: &RefusedError{n.path, snapshot.Version, err}})
 	return a.spec.New(), nil
 }
 

@@ -47,6 +47,7 @@ func (e *SpecError) Unwrap() []error {
 type nodeSpec struct {
 	id, path string
 	kind     Kind
+	madeUp   bool // the ID
 	life     Lifecycle
 
 	supervisor *supervisorSpec

@@ -50,7 +50,8 @@ type Options struct {
 	// Interruptions is how many attempts of a task in a row the process may die during before it is quarantined, 1 to 1,000. Default 3. (A death that isn't
 	// its fault is charged to it too, but of the tasks that are one short of this, only one of each type is tried at a time, beside those that await something.)
 	Interruptions int
-	// Snapshots is how many agents' snapshots are kept: see [Spoke.Save]. Beyond it the one goes that was saved longest ago. Default 10,000.
+	// Snapshots is how many snapshots are kept of agents that aren't joined: see [Spoke.Save]. Beyond it the first snapshot of yet another agent takes the place of that whose agent
+	// has been away longest. Those of agents that are joined stay. Default 10,000. See also [Hub.DropSnapshot].
 	Snapshots int
 	// OnEvent hears of everything that happens, in order, one call at a time, outside of the hub's lock. It runs on the goroutine of
 	// whoever caused an event (but the hub's actor), so it must be quick and should not block; it may call the hub. A panic in it is counted and swallowed. If

@@ -79,6 +79,7 @@ func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
 	_, s.shelved = h.shelved[s.id.Path]
 	h.connect(s, spec.Circuits)
 	h.spokes[s.id.Path] = s
+	h.snapshots.joined(s.id.Path)
 	h.emit(Event{Kind: EventSpokeJoined, Spoke: s.id}, nil, now)
 	h.reseat(s)
 	return s, nil
@@ -146,6 +147,7 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 	}
 	s.left = true
 	delete(h.spokes, s.id.Path)
+	h.snapshots.left(s.id.Path)
 	for i := range s.seats {
 		s.seats[i].lane.spokes--
 	}

@@ -552,6 +552,72 @@ func TestATaskThatEndsDuringASnapshotIsSavedByTheNext(t *testing.T) {
 	})
 }
 
+// A made-up ID may be that of somebody else in another process.
+func TestAnInstanceWithAMadeUpIDStartsFresh(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		session := actors.Stateful("session", add, func() *adder { return &adder{} }).Saving(actors.SnapshotPolicy{EveryTasks: 2})
+		for name, template := range map[string]actors.Child{"agent": session, "supervisor": actors.Supervisor{ID: "desk", Children: []actors.Child{session}}} {
+			store := newShelf()
+			for range 2 {
+				tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.Supervisor{ID: "sessions", Template: template}}}, actors.WithStore(store))
+				_, err := tree.StartInstance(t.Context(), "root/sessions", "")
+				require.NoError(t, err)
+				require.Equal(t, 10, sum(t, tree, 10), name)
+				require.Equal(t, 1, sum(t, tree, -1), "%s: it crashes before its first snapshot", name)
+				require.Equal(t, 3, sum(t, tree, 2), name)
+				require.Equal(t, 6, sum(t, tree, -3), "%s: it crashes after that", name)
+				next := store.die()
+				kill(tree)
+				store = next
+			}
+			contents, err := routing.ReadStore(store)
+			require.NoError(t, err)
+			require.Len(t, contents.Snapshots, 1, name)
+		}
+	})
+}
+
+func TestSnapshotsGoWithAMadeUpInstanceAndWithADeletedChild(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		agent := actors.Stateful("adder", add, func() *adder { return &adder{} })
+		desk := actors.Supervisor{ID: "desk", Children: []actors.Child{agent}}
+		store := newShelf()
+		tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.Supervisor{ID: "sessions", Template: desk}}}, actors.WithStore(store))
+		kept := func() (paths []string) {
+			require.NoError(t, tree.Hub().Flush())
+			contents, err := routing.ReadStore(store)
+			require.NoError(t, err)
+			return slices.Sorted(maps.Keys(contents.Snapshots))
+		}
+		for _, id := range []string{"", "of-42"} {
+			pid, err := tree.StartInstance(t.Context(), "root/sessions", id)
+			require.NoError(t, err)
+			sum(t, tree, 10)
+			require.Contains(t, kept(), pid.Id+"/adder")
+			require.NoError(t, tree.TerminateChild(t.Context(), pid.Id))
+		}
+		require.Equal(t, []string{"root/sessions/of-42/adder"}, kept(), "it may be asked for again")
+		_, err := tree.StartInstance(t.Context(), "root/sessions", "of-42")
+		require.NoError(t, err)
+		require.Equal(t, 11, sum(t, tree, 1))
+		require.NoError(t, tree.TerminateChild(t.Context(), "root/sessions/of-42"))
+
+		for range 2 {
+			_, err = tree.StartChild(t.Context(), "root", desk)
+			require.NoError(t, err)
+			require.Equal(t, 5, sum(t, tree, 5))
+			require.NoError(t, tree.TerminateChild(t.Context(), "root/desk"))
+			_, err = tree.RestartChild(t.Context(), "root/desk")
+			require.NoError(t, err)
+			require.Equal(t, 7, sum(t, tree, 2), "it was only terminated")
+			require.NoError(t, tree.TerminateChild(t.Context(), "root/desk"))
+			require.NoError(t, tree.DeleteChild(t.Context(), "root/desk"))
+			require.Equal(t, []string{"root/sessions/of-42/adder"}, kept())
+		}
+		stop(t, tree)
+	})
+}
+
 type onlySnapshot struct{ adder }
 
 func (onlySnapshot) Restore(a, b int) error { return nil }
