@@ -3,6 +3,7 @@ package routing
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -518,6 +519,9 @@ func (h *Hub) keepInput(t *task) error {
 		return nil
 	}
 	raw, err := encodeRecord(t.value)
+	if err == nil && losesText(raw, t.value) {
+		err = errors.New("it has text that isn't UTF-8: make that a []byte")
+	}
 	if err != nil {
 		return fmt.Errorf("its input can't be recorded: %w", err)
 	}

@@ -39,8 +39,11 @@ type Options struct {
 	Carry Carry
 	// Store makes the ledger outlive the process: every change of a task is recorded in it before anybody hears of it, many in a commit. NewHub takes in what
 	// it holds: settled tasks are remembered, unsettled ones go on, with their attempts, backoffs and deadlines; an attempt that the process died during is
-	// tried again. Inputs and results are encoded as JSON then; an input that can't be, or is nested deeper than JSON can be decoded (9,990 levels), is refused, such a result fails its task. Close leaves unsettled
-	// tasks to the store instead of cancelling them. Default none: tasks live as long as the hub.
+	// tried again. Close leaves unsettled tasks to the store instead of cancelling them. Default none: tasks live as long as the hub.
+	//
+	// Inputs and results are encoded as JSON then, and decoded after a restart. An input that can't be encoded, is nested deeper than JSON can be decoded (9,990 levels), or has text that
+	// isn't UTF-8, is refused, as are types of interfaces with methods. A result that can't be encoded, or is nested too deep, fails its task. For the rest see to it that
+	// what is decoded is the same: unexported fields are lost, results have U+FFFD for bytes that aren't UTF-8, a field that is an interface with methods can't be decoded unless it is nil.
 	//
 	// It costs a commit's time before a submit returns, before an attempt begins, and before a handle has its result. Spokes with more than one of [SpokeSpec].Credits
 	// share commits.

@@ -2,6 +2,7 @@ package routing_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -97,4 +98,79 @@ func TestAHandlerMayBroadcastToSpokesWithLongPaths(t *testing.T) {
 		},
 		func(w *world) { assert.EqualValues(t, 2, w.hub.Counts().Accepted) },
 	)
+}
+
+// What would be another text after a restart is refused at once. Escapes of others, and texts that look like one, are no such thing.
+func TestAnInputWithTextThatIsNotUTF8IsRefused(t *testing.T) {
+	type page struct {
+		Title string
+		Raw   json.RawMessage
+		Bytes []byte
+		Notes map[string]string
+	}
+	read := routing.NewType[page, string]("read")
+	good := map[string]page{
+		"bytes":       {Bytes: []byte("caf\xe9")},
+		"replacement": {Title: "caf\ufffd"},
+		"looks":       {Title: `caf\ufffd`},
+		"escaped":     {Raw: json.RawMessage(`"caf\ufffd"`), Notes: map[string]string{"\\\ufffd": `\\ufffd`}},
+	}
+	lives(t, routing.Options{},
+		func(w *world) {
+			require.NoError(t, w.hub.Declare(read.Name()))
+			for id, in := range good {
+				_, err := read.Submit(context.Background(), w.hub, in, routing.ID(id))
+				require.NoError(t, err, id)
+			}
+			for id, in := range map[string]page{
+				"text":  {Title: "caf\xe9"},
+				"key":   {Notes: map[string]string{"caf\xe9": ""}},
+				"mixed": {Title: "caf\xe9", Raw: json.RawMessage(`"caf\ufffd"`), Notes: map[string]string{"": `\ufffd`}},
+			} {
+				_, err := read.Submit(context.Background(), w.hub, in)
+				require.ErrorContains(t, err, "its input can't be recorded: it has text that isn't UTF-8", id)
+			}
+		},
+		func(w *world) {
+			s := w.join("a", 1, 10, read.Name())
+			for _, l := range s.leases() {
+				in, err := routing.HandlerOf(routing.NewType[page, page]("read"), func(_ context.Context, p page) (page, error) { return p, nil }).Run(context.Background(), l.Input())
+				require.NoError(t, err)
+				assert.Equal(t, asJSON(t, good[l.ID()]), asJSON(t, in.(page)), l.ID())
+			}
+			assert.Len(t, s.leases(), len(good))
+		},
+	)
+}
+
+// asJSON is how values are compared in which nothing may be nil or empty.
+func asJSON[T any](t *testing.T, v T) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(data)
+}
+
+type named interface{ Name() string }
+
+type person struct{ N string }
+
+func (p person) Name() string { return p.N }
+
+func TestTypesOfInterfacesWithMethodsAreRefusedIfThereIsAStore(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		greet, find, anything := routing.NewType[named, string]("greet"), routing.NewType[string, named]("find"), routing.NewType[any, any]("anything")
+		require.NoError(w.t, w.hub.Declare("greet", "find", "anything"))
+		_, in := greet.Submit(context.Background(), w.hub, person{"x"})
+		_, out := find.Submit(context.Background(), w.hub, "x")
+		_, err := anything.Submit(context.Background(), w.hub, person{"x"})
+		require.NoError(w.t, err)
+		if w.options.Store == nil {
+			require.NoError(w.t, in)
+			require.NoError(w.t, out)
+			return
+		}
+		require.ErrorContains(w.t, in, `submit task of type "greet": a routing_test.named can't be recorded`)
+		require.ErrorContains(w.t, out, `submit task of type "find": a routing_test.named can't be recorded`)
+	})
 }

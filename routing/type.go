@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode"
 )
@@ -14,7 +15,7 @@ const maxNameBytes = 256
 // Type is the typed descriptor of a kind of task: its name, and what goes in and comes out. It is an immutable value, made
 // with [NewType] and usually kept in a package-level variable. Two Types with the same name are the same kind of task.
 //
-// In and Out should be encodable as JSON: a durable ledger stores them so.
+// In and Out should be such that JSON of them decodes as the same again, and are no interfaces with methods: a durable ledger stores them so. See [Options.Store].
 type Type[In, Out any] struct {
 	name string
 }
@@ -46,6 +47,11 @@ func (t Type[In, Out]) submit(ctx context.Context, to Submitter, in In, opts []S
 	hub := to.Hub()
 	if hub == nil {
 		return nil, false, fmt.Errorf("submit task of type %q: the submitter has no hub: %w", t.name, ErrClosed)
+	}
+	if hub.journal != nil {
+		if err := decodable(reflect.TypeFor[In](), reflect.TypeFor[Out]()); err != nil {
+			return nil, false, fmt.Errorf("submit task of type %q: %w", t.name, err)
+		}
 	}
 	task, fresh, err := hub.submitCarrying(ctx, t.name, in, opts)
 	return (*Handle[Out])(task), fresh, err
