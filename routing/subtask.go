@@ -25,7 +25,8 @@ const maxDepth = 1000
 //   - Its id, if it isn't given one, is made of the parent's id and of its type, key and input (as JSON), and so the same in each attempt of
 //     the parent. So an attempt that follows one that crashed finds what that had submitted: the results that are there already, and
 //     what is still running or in quarantine. What failed, was cancelled or has expired is tried anew, as the parent is. Two equal subtasks in one
-//     attempt are two tasks: for that an attempt keeps some 30 B for each subtask until it ends. An input that can't be encoded gives an id that is never found again.
+//     attempt are two tasks: for that an attempt keeps some 30 B for each subtask until it ends. An input that can't be encoded gives an id that is never found again. Inputs whose JSON is the same
+//     count as equal, also if they differ in unexported fields: give them an [ID], or another [Key].
 //   - As long as a handler awaits ([Handle.Await], [Type.Do], a submit with [Wait]) with its context, the credit of its attempt is free for others,
 //     and the clock of its attempt's time limit stands still. It goes on as soon as what it awaits is there, whether or not a credit is free by
 //     then: for a while the spoke may be running more than its credits.
