@@ -44,6 +44,8 @@ type Options struct {
 	// Inputs and results are encoded as JSON then, and decoded after a restart. An input that can't be encoded, is nested deeper than JSON can be decoded (9,990 levels), or has text that
 	// isn't UTF-8, is refused, as are types of interfaces with methods. A result that can't be encoded, or is nested too deep, fails its task. For the rest see to it that
 	// what is decoded is the same: unexported fields are lost, results have U+FFFD for bytes that aren't UTF-8, a field that is an interface with methods can't be decoded unless it is nil.
+	// An upgrade of the program has to read what the former one wrote: a field with another name is empty in the tasks that wait, without an error, so keep the names, or give what
+	// changed another type of task (an UnmarshalJSON of yours may read both).
 	//
 	// It costs a commit's time before a submit returns, before an attempt begins, and before a handle has its result. Spokes with more than one of [SpokeSpec].Credits
 	// share commits.
