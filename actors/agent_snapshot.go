@@ -19,6 +19,9 @@ import (
 // A snapshot that is due after a task is recorded in one commit with the task's outcome: an agent with one credit, which saves after each task, goes on with the effect of all tasks that
 // are recorded as done and of no other. With other policies, what it did since the last snapshot is lost with a crash, though it is recorded as done.
 //
+// A snapshot is for whoever runs next at the path of its agent, also if it was terminated and is started anew. It goes with [Tree.DeleteChild] and, if the ID of an instance was made up,
+// with that; if there are very many of agents that aren't there, see Snapshots in [routing.Options].
+//
 // Snapshot is called on the goroutine of a handler, after it has returned, or while no handler runs. With more than one credit, or when handlers await subtasks, others may run meanwhile:
 // they and Snapshot need a lock of yours then, as the handlers do among themselves.
 type SnapshotPolicy struct {
@@ -144,7 +147,12 @@ func (a *agent) construct() (AgentCode, error) {
 	if code.Snapshot == nil || code.Restore == nil {
 		return code, errors.New("code has a Snapshot or a Restore, but not both")
 	}
-	snapshot, ok := a.in.node.tree.hub.Snapshot(routing.SpokeID{Path: a.in.node.path, Incarnation: a.in.number})
+	n := a.in.node
+	if a.in.number == 1 && n.belowMadeUp() { // of another process
+		n.tree.hub.DropSnapshot(n.path)
+		return code, nil
+	}
+	snapshot, ok := n.tree.hub.Snapshot(routing.SpokeID{Path: n.path, Incarnation: a.in.number})
 	if !ok {
 		return code, nil
 	}
@@ -152,7 +160,7 @@ func (a *agent) construct() (AgentCode, error) {
 	if err == nil {
 		return code, nil
 	}
-	a.in.publish(Event{Kind: SnapshotRefused, Err: &RefusedError{a.in.node.path, snapshot.Version, err}})
+	a.in.publish(Event{Kind: SnapshotRefused, Err: &RefusedError{n.path, snapshot.Version, err}})
 	return a.spec.New(), nil
 }
 
@@ -183,7 +191,8 @@ type keeper struct {
 	mu      sync.Mutex   // guards the rest
 	running int          // handlers
 	saving  *saving      // while no handler runs; nil else
-	tasks   int          // ended since the last snapshot
+	tasks   int          // ended since the last snapshot was begun
+	number  uint64       // of that
 	timer   *time.Timer  // for the next one
 	wanted  []chan error // who waits for one
 	ended   error        // why there will be none any more
@@ -250,21 +259,33 @@ func (k *keeper) crashed() {
 type saves struct {
 	counted  bool         // the task is among what was done since the last snapshot
 	snapshot bool         // goes with the outcome
-	before   int          // tasks since the last snapshot, this one not counted
+	covers   int          // tasks that are in it and weren't in the one before, this one included
 	wanted   []chan error // who waits for that
+}
+
+// next begins a snapshot, and counts from now on what isn't in it: it returns its number, and how many tasks it covers. Handlers may end while it is made, and each may make one of its
+// own: the later one has all that is in the earlier. The caller holds mu.
+func (k *keeper) next() (number uint64, covers int) {
+	k.number++
+	covers, k.tasks = k.tasks, 0
+	return k.number, covers
 }
 
 // end is called when a handler has returned, with its outcome, and adds a snapshot to that if one is due.
 func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 	var s saves
 	k.mu.Lock()
-	s.counted, s.before = true, k.tasks
+	s.counted = true
 	k.tasks++
 	s.wanted, k.wanted = k.wanted, nil
 	due := k.policy.EveryTasks > 0 && k.tasks >= k.policy.EveryTasks || len(s.wanted) > 0
+	var number uint64
+	if due {
+		number, s.covers = k.next()
+	}
 	k.mu.Unlock()
 	if due {
-		snapshot, err := k.snapshot()
+		snapshot, err := k.snapshot(number)
 		if s.snapshot = err == nil; s.snapshot {
 			o = o.With(snapshot)
 		} else {
@@ -274,8 +295,8 @@ func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 	}
 	k.mu.Lock()
 	k.running--
-	if s.snapshot {
-		k.tasks = 0
+	if !s.snapshot {
+		k.tasks += s.covers
 	}
 	k.mu.Unlock()
 	return o, s
@@ -292,7 +313,7 @@ func (k *keeper) settled(accepted bool, s saves) {
 		k.timer = time.AfterFunc(k.policy.Every, k.tick)
 	case accepted:
 	case s.snapshot:
-		k.tasks += s.before
+		k.tasks += s.covers - 1
 	default:
 		k.tasks = max(k.tasks-1, 0)
 	}
@@ -318,8 +339,8 @@ func (k *keeper) failed(err error, wanted []chan error) {
 }
 
 // snapshot asks the user's code for the state.
-func (k *keeper) snapshot() (routing.AgentSnapshot, error) {
-	s := routing.AgentSnapshot{Version: k.policy.Version, Time: time.Now()}
+func (k *keeper) snapshot(number uint64) (routing.AgentSnapshot, error) {
+	s := routing.AgentSnapshot{Version: k.policy.Version, Time: time.Now(), Number: number}
 	err := recovered(func() error {
 		state, err := k.agent.code.Snapshot()
 		if err != nil {
@@ -394,14 +415,20 @@ func (s *saving) once() (more bool) {
 
 // save makes a snapshot and keeps it.
 func (k *keeper) save() error {
-	s, err := k.snapshot()
+	k.mu.Lock()
+	number, covers := k.next()
+	k.mu.Unlock()
+	err := ErrGoexit
+	defer func() {
+		if err != nil {
+			k.mu.Lock()
+			k.tasks += covers
+			k.mu.Unlock()
+		}
+	}()
+	s, err := k.snapshot(number)
 	if err == nil {
 		err = k.agent.spoke.Save(s)
-	}
-	if err == nil {
-		k.mu.Lock()
-		k.tasks = 0
-		k.mu.Unlock()
 	}
 	return err
 }

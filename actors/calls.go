@@ -108,9 +108,13 @@ func (t *Tree) TerminateChild(ctx context.Context, path string) error {
 	return err
 }
 
-// DeleteChild removes the spec of a child that isn't running. What is in its queue becomes dead letters.
+// DeleteChild removes the spec of a child that isn't running. What is in its queue becomes dead letters. The snapshots of agents that are, or are below, the child are dropped.
 func (t *Tree) DeleteChild(ctx context.Context, path string) error {
+	n := t.lookup(path)
 	_, err := t.callChild(ctx, path, supervise.OpDelete)
+	if err == nil && n != nil {
+		n.dropSnapshots()
+	}
 	return err
 }
 

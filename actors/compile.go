@@ -47,6 +47,7 @@ func (e *SpecError) Unwrap() []error {
 type nodeSpec struct {
 	id, path string
 	kind     Kind
+	madeUp   bool // the ID
 	life     Lifecycle
 
 	supervisor *supervisorSpec
@@ -324,6 +325,9 @@ func (s ActorSpec) compile(c *compiler, parent string) {
 
 func (s AgentSpec) compile(c *compiler, parent string) {
 	spec := c.add(&nodeSpec{id: s.ID, kind: KindAgent, life: s.Lifecycle, agent: &s}, parent)
+	if err := routing.ValidatePath(spec.path); err != nil {
+		c.fault(spec.path, "%v", err)
+	}
 	if s.New == nil {
 		c.fault(spec.path, "New is nil")
 	}

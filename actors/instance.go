@@ -12,7 +12,8 @@ import (
 // ErrDynamic refuses calls that make no sense on a dynamic supervisor: its instances have no specs of their own that could be restarted or deleted.
 var ErrDynamic = supervise.ErrDynamic
 
-// StartInstance starts an instance of a dynamic supervisor's template. Its ID must be unused; an empty one is made up from the template's. The
+// StartInstance starts an instance of a dynamic supervisor's template. Its ID must be unused; an empty one is made up from the template's. An agent that is, or is below, an instance
+// with an ID that was used before goes on from its snapshot; below a made-up ID, snapshots live as long as the instance. The
 // instance finds the arguments with [Args] or [ArgsFromContext]; they are kept for its restarts, those of a temporary one only until it is up. Errors and nil PIDs are as for StartChild, but nothing
 // is kept of an instance that failed to start or asked to be ignored.
 func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ...any) (*actor.PID, error) {
@@ -24,7 +25,8 @@ func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ..
 	if template == nil {
 		return nil, fmt.Errorf("%s: not a dynamic supervisor: start a child instead", supervisor)
 	}
-	if id == "" {
+	madeUp := id == ""
+	if madeUp {
 		id = fmt.Sprintf("%s-%d", template.id, t.instances.Add(1))
 	}
 	c := compiler{policy: n.policyFor, auto: n.spec().supervisor.AutoShutdown}
@@ -34,6 +36,7 @@ func (t *Tree) StartInstance(ctx context.Context, supervisor, id string, args ..
 		return nil, err
 	}
 	spec := c.out[0]
+	spec.madeUp = madeUp
 	if len(args) > 0 {
 		spec.rare = &rareSpec{args: args, circuits: spec.rarely().circuits}
 	}

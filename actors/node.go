@@ -142,6 +142,26 @@ func (n *node) forgetStart() {
 	n.specs.CompareAndSwap(spec, &bare)
 }
 
+// belowMadeUp reports whether the node's path was made up, at least in part: nobody will ask for it again.
+func (n *node) belowMadeUp() bool {
+	for ; n != nil; n = n.parent {
+		if n.spec().madeUp {
+			return true
+		}
+	}
+	return false
+}
+
+// dropSnapshots drops those of a subtree that was forgotten, unless there are such nodes again.
+func (n *node) dropSnapshots() {
+	for _, child := range n.offspring() {
+		child.dropSnapshots()
+	}
+	if n.kind == KindAgent && n.tree.lookup(n.path) == nil {
+		n.tree.hub.DropSnapshot(n.path)
+	}
+}
+
 // errorf wraps err with the path of the node.
 func (n *node) errorf(err error) error { return fmt.Errorf("%s: %w", n.path, err) }
 

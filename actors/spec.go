@@ -130,7 +130,7 @@ func (s ActorSpec) With(l Lifecycle) ActorSpec { s.Lifecycle = l; return s }
 
 // AgentSpec is the spec of an agent: something that handles tasks. See [Agent] and [Stateful].
 type AgentSpec struct {
-	ID string
+	ID string // as that of a Supervisor; with those above it printable, and at most 4,096 bytes: it is part of the ids of tasks
 
 	// New makes the handlers of one incarnation, and is called for each. They may share state: with Credits above 1 they
 	// run concurrently.

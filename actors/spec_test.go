@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,9 @@ func TestSpecFaults(t *testing.T) {
 		{"no ID further down", actors.Supervisor{ID: "r", Children: []actors.Child{actors.Supervisor{}}}, nil, [][2]string{{"r/", "ID is empty"}}},
 		{"bad IDs", actors.Supervisor{ID: "a/b", Children: []actors.Child{answering("c@d", ""), answering("$e", "")}}, nil,
 			[][2]string{{"a/b", "'/'"}, {"a/b/c@d", "'@'"}, {"a/b/$e", "'$'"}}},
+		{"paths of agents", actors.Supervisor{ID: "no\u00a0break", Children: []actors.Child{ok, actors.Agent("a", Double, double)}}, nil, [][2]string{{"no\u00a0break/a", "unprintable"}}},
+		{"long path of an agent", actors.Supervisor{ID: "r", Children: []actors.Child{actors.Agent(strings.Repeat("x", 4095), Double, double)}}, nil,
+			[][2]string{{"r/" + strings.Repeat("x", 4095), "at most 4096"}}},
 		{"restart type", actors.Supervisor{ID: "r", Children: []actors.Child{life(actors.Lifecycle{Restart: 9})}}, nil, [][2]string{{"r/ok", "Restart is 9"}}},
 		{"significant and permanent", actors.Supervisor{ID: "r", AutoShutdown: actors.AutoShutdownAny, Children: []actors.Child{life(actors.Lifecycle{Significant: true})}}, nil,
 			[][2]string{{"r/ok", "Transient or Temporary"}}},

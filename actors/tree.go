@@ -270,6 +270,9 @@ func (t *Tree) forget(n *node) {
 		t.forget(child)
 	}
 	t.telemetry.forget(n)
+	if n.kind == KindAgent && n.belowMadeUp() {
+		t.hub.DropSnapshot(n.path)
+	}
 	t.nodesMu.Lock()
 	if t.nodes[n.path] == n {
 		delete(t.nodes, n.path)

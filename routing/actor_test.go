@@ -2,6 +2,7 @@ package routing_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,7 +92,7 @@ func TestManySpokesAndTasksAreMatchedInOneGo(t *testing.T) {
 		w.stopDriver()
 		var spokes []*spoke
 		for i := range 300 {
-			spokes = append(spokes, w.join(string(rune('a'+i)), 1, 1))
+			spokes = append(spokes, w.join(fmt.Sprint(i), 1, 1))
 			_, err := double.Submit(context.Background(), w.hub, i)
 			require.NoError(t, err)
 		}

@@ -15,7 +15,7 @@ type Backoff struct {
 	Min time.Duration
 	// Max caps the delay. Default 10 s, or Min if that is longer.
 	Max time.Duration
-	// Factor is at least 1. Default 2.
+	// Factor is at least 1, and finite. Default 2.
 	Factor float64
 	// Jitter lengthens or shortens each delay by up to this fraction of it, below 1; which way depends on the task and its attempt
 	// alone, so that a run can be repeated. Default 0.2; negative is none.
@@ -48,8 +48,8 @@ func (b Backoff) faults() error {
 	if b.Max < b.Min {
 		faults = append(faults, fmt.Errorf("Backoff.Max is %v: it must be at least Min, %v", b.Max, b.Min))
 	}
-	if !(b.Factor >= 1) {
-		faults = append(faults, fmt.Errorf("Backoff.Factor is %v: it must be at least 1", b.Factor))
+	if !(b.Factor >= 1 && b.Factor <= math.MaxFloat64) {
+		faults = append(faults, fmt.Errorf("Backoff.Factor is %v: it must be at least 1, and finite", b.Factor))
 	}
 	if !(b.Jitter < 1) {
 		faults = append(faults, fmt.Errorf("Backoff.Jitter is %v: it must be below 1", b.Jitter))

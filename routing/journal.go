@@ -3,6 +3,7 @@ package routing
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -67,6 +68,17 @@ func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
 func (b *batch) empty() bool {
 	return len(b.tasks)+len(b.snapshots)+len(b.deliveries)+len(b.events) == 0
+}
+
+// last returns the batch with the last of what isn't committed; nil if all is.
+func (j *journal) last() *batch {
+	switch {
+	case j == nil:
+		return nil
+	case !j.open.empty():
+		return j.open
+	}
+	return j.busy
 }
 
 // wait returns when the batch is committed, or the error if it couldn't be. It takes the store's time limit at most.
@@ -456,10 +468,7 @@ func (h *Hub) Flush() error {
 		return nil
 	}
 	h.mu.Lock()
-	last := j.busy
-	if !j.open.empty() {
-		last = j.open
-	}
+	last := j.last()
 	h.unlock()
 	if err := last.wait(); err != nil {
 		return err
@@ -509,7 +518,10 @@ func (h *Hub) keepInput(t *task) error {
 	if h.journal == nil {
 		return nil
 	}
-	raw, err := encode(t.value)
+	raw, err := encodeRecord(t.value)
+	if err == nil && losesText(raw, t.value) {
+		err = errors.New("it has text that isn't UTF-8: make that a []byte")
+	}
 	if err != nil {
 		return fmt.Errorf("its input can't be recorded: %w", err)
 	}

@@ -39,8 +39,13 @@ type Options struct {
 	Carry Carry
 	// Store makes the ledger outlive the process: every change of a task is recorded in it before anybody hears of it, many in a commit. NewHub takes in what
 	// it holds: settled tasks are remembered, unsettled ones go on, with their attempts, backoffs and deadlines; an attempt that the process died during is
-	// tried again. Inputs and results are encoded as JSON then; an input that can't be is refused, a result that can't be fails its task. Close leaves unsettled
-	// tasks to the store instead of cancelling them. Default none: tasks live as long as the hub.
+	// tried again. Close leaves unsettled tasks to the store instead of cancelling them. Default none: tasks live as long as the hub.
+	//
+	// Inputs and results are encoded as JSON then, and decoded after a restart. An input that can't be encoded, is nested deeper than JSON can be decoded (9,990 levels), or has text that
+	// isn't UTF-8, is refused, as are types of interfaces with methods. A result that can't be encoded, or is nested too deep, fails its task. For the rest see to it that
+	// what is decoded is the same: unexported fields are lost, results have U+FFFD for bytes that aren't UTF-8, a field that is an interface with methods can't be decoded unless it is nil.
+	// An upgrade of the program has to read what the former one wrote: a field with another name is empty in the tasks that wait, without an error, so keep the names, or give what
+	// changed another type of task (an UnmarshalJSON of yours may read both).
 	//
 	// It costs a commit's time before a submit returns, before an attempt begins, and before a handle has its result. Spokes with more than one of [SpokeSpec].Credits
 	// share commits.
@@ -50,7 +55,8 @@ type Options struct {
 	// Interruptions is how many attempts of a task in a row the process may die during before it is quarantined, 1 to 1,000. Default 3. (A death that isn't
 	// its fault is charged to it too, but of the tasks that are one short of this, only one of each type is tried at a time, beside those that await something.)
 	Interruptions int
-	// Snapshots is how many agents' snapshots are kept: see [Spoke.Save]. Beyond it the one goes that was saved longest ago. Default 10,000.
+	// Snapshots is how many snapshots are kept of agents that aren't joined: see [Spoke.Save]. Beyond it the first snapshot of yet another agent takes the place of that whose agent
+	// has been away longest. Those of agents that are joined stay. Default 10,000. See also [Hub.DropSnapshot].
 	Snapshots int
 	// OnEvent hears of everything that happens, in order, one call at a time, outside of the hub's lock. It runs on the goroutine of
 	// whoever caused an event (but the hub's actor), so it must be quick and should not block; it may call the hub. A panic in it is counted and swallowed. If

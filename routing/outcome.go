@@ -99,7 +99,7 @@ func Hung(reason error) Outcome { return Outcome{kind: OutcomeHung, err: reason}
 // Released gives the task back uncharged: the attempt was ended by us (shutdown, group restart), not by the task.
 func Released(cause error) Outcome { return Outcome{kind: OutcomeReleased, err: cause} }
 
-// With adds a snapshot of the agent as it is after the attempt: if the outcome is accepted, it is kept in place of the one before. With a store both are recorded in one
+// With adds a snapshot of the agent as it is after the attempt: if the outcome is accepted, it is kept in place of the one before (see [AgentSnapshot].Number). With a store both are recorded in one
 // commit, so that an agent which goes on from its snapshot has done all that is recorded as done, and nothing else.
 func (o Outcome) With(snapshot AgentSnapshot) Outcome {
 	snapshot.Data = slices.Clone(snapshot.Data)
@@ -112,7 +112,7 @@ func (o *Outcome) store(l *Lease) {
 	if o.kind != OutcomeDone {
 		return
 	}
-	raw, err := encode(o.value)
+	raw, err := encodeRecord(o.value)
 	if err != nil {
 		failed := Error(Permanent(fmt.Errorf("the result of task %s of type %q can't be recorded: %w", l.ID(), l.Type(), err)))
 		failed.snapshot = o.snapshot

@@ -121,7 +121,7 @@ func TestAResultOfAnotherTypeIsAClearError(t *testing.T) {
 func TestJoinNamesEveryFault(t *testing.T) {
 	inWorld(t, routing.Options{}, func(w *world) {
 		_, err := w.hub.Join(routing.SpokeSpec{Types: []string{"a", "a", "b c"}, Credits: -1})
-		for _, part := range []string{"ID.Path is empty", `Types has "a" twice`, `"b c" has spaces`, "Credits is -1", "Deliver is nil"} {
+		for _, part := range []string{"ID.Path: path is empty", `Types has "a" twice`, `"b c" has spaces`, "Credits is -1", "Deliver is nil"} {
 			assert.ErrorContains(t, err, part)
 		}
 		_, err = w.hub.Join(routing.SpokeSpec{})

@@ -43,6 +43,67 @@ func encode(v any) (raw json.RawMessage, err error) {
 	return raw, err
 }
 
+// maxNesting is how deep what is recorded may be nested: encoding/json decodes no more than 10,000 levels, and a record has some of its own.
+const maxNesting = 9_990
+
+// encodeRecord is encode for what a store has to give back: what couldn't be decoded is an error.
+func encodeRecord(v any) (json.RawMessage, error) {
+	raw, err := encode(v)
+	if err == nil && nestedTooDeep(raw) {
+		err = fmt.Errorf("it is nested more than %d levels deep", maxNesting)
+	}
+	return raw, err
+}
+
+// decodable returns an error if what is recorded can't be decoded as one of the types: an interface with methods doesn't say what to make of it.
+func decodable(types ...reflect.Type) error {
+	for _, t := range types {
+		if t.Kind() == reflect.Interface && t.NumMethod() > 0 {
+			return fmt.Errorf("a %v can't be recorded: JSON doesn't decode as an interface with methods", t)
+		}
+	}
+	return nil
+}
+
+// losesText reports whether encoding has replaced text that isn't UTF-8. It is written as an escape then, which for text that is there encoding/json doesn't use: but JSON that was
+// encoded elsewhere may have it. That stays the same when it is decoded and encoded again.
+func losesText(raw []byte, v any) bool {
+	escape := []byte(`\ufffd`)
+	if !bytes.Contains(raw, escape) { // as good as always
+		return false
+	}
+	decoded := reflect.New(reflect.TypeOf(v))
+	if guarded(func() error { return json.Unmarshal(raw, decoded.Interface()) }) != nil {
+		return false
+	}
+	again, err := encode(decoded.Elem().Interface())
+	return err == nil && bytes.Count(again, escape) < bytes.Count(raw, escape)
+}
+
+// nestedTooDeep reports whether the JSON has more than maxNesting levels.
+func nestedTooDeep(raw []byte) bool {
+	if bytes.Count(raw, []byte("["))+bytes.Count(raw, []byte("{")) <= maxNesting { // as good as always
+		return false
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > maxNesting {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
+}
+
 // errOtherType says that a value isn't of the type that is asked for.
 var errOtherType = errors.New("other type")
 

@@ -142,14 +142,14 @@ func (h *Hub) resume() error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	slices.SortStableFunc(c.snapshots, func(a, b *agentSnapshot) int { return a.Time.Compare(b.Time) })
+	for _, s := range c.snapshots {
+		h.snapshots.load(s)
+	}
 	if c.books == nil {
 		return nil
 	}
 	h.books, h.seq = c.books.counts(), c.books.Seq
-	slices.SortStableFunc(c.snapshots, func(a, b *agentSnapshot) int { return a.Time.Compare(b.Time) })
-	for _, s := range c.snapshots {
-		h.shelve(s)
-	}
 	w := h.clock.wall()
 	tasks := make(map[uint64]*task, len(c.tasks))
 	var settled, unsettled []*task

@@ -12,41 +12,73 @@ type AgentSnapshot struct {
 	Version int
 	Data    []byte
 	Time    time.Time
+	// Number orders the snapshots of one incarnation, however late each gets to the hub: one isn't kept in place of one with a higher number, whose agent had done all that this one's
+	// had. Give it before looking at the state. 0 is for an agent that makes its snapshots one after the other. Hubs don't give it back.
+	Number uint64
 }
 
-// agentSnapshot is a snapshot that a hub keeps. It isn't changed after it was made, but for its place in the list.
+// agentSnapshot is a snapshot that a hub keeps. It isn't changed after it was made, but for its place among those that are away.
 type agentSnapshot struct {
 	AgentSnapshot
 	path string
+	away bool // its agent isn't joined
 	node[*agentSnapshot]
 }
 
 func (s *agentSnapshot) links() *node[*agentSnapshot] { return &s.node }
 
-// shelf keeps the last snapshot of each agent, by path, the ones saved last if they are too many. It is guarded by the hub's mutex.
+// shelf keeps the last snapshot of each agent, by path: of those that are joined, and of so many that are away. It is guarded by the hub's mutex.
 type shelf struct {
 	limit  int
 	byPath map[string]*agentSnapshot
-	order  list[*agentSnapshot] // the one that was saved longest ago first
+	away   list[*agentSnapshot] // the one whose agent has been away longest first
 }
 
-// put keeps a snapshot, and returns the one that had to go for it.
+// put keeps a snapshot. If it is the first of an agent, it may be that another has to go for it, which is returned.
 func (s *shelf) put(snapshot *agentSnapshot) (dropped *agentSnapshot) {
-	if older := s.byPath[snapshot.path]; older != nil {
-		s.order.remove(older)
+	if s.byPath[snapshot.path] == nil && s.away.size >= s.limit { // only then: all agents that there are may go for a moment, and come back
+		dropped = s.away.head
+		s.drop(dropped.path)
 	}
+	s.set(snapshot)
+	return dropped
+}
+
+func (s *shelf) set(snapshot *agentSnapshot) {
 	if s.byPath == nil {
 		s.byPath = make(map[string]*agentSnapshot)
 	}
 	s.byPath[snapshot.path] = snapshot
-	s.order.pushBack(snapshot)
-	if s.order.size <= s.limit {
-		return nil
+}
+
+// load takes in a snapshot from a store, however many there are: nobody has joined yet.
+func (s *shelf) load(snapshot *agentSnapshot) {
+	s.set(snapshot)
+	s.left(snapshot.path)
+}
+
+// drop takes a snapshot away, and returns it if there was one.
+func (s *shelf) drop(path string) *agentSnapshot {
+	s.joined(path)
+	snapshot := s.byPath[path]
+	delete(s.byPath, path)
+	return snapshot
+}
+
+// joined notes that an agent is there.
+func (s *shelf) joined(path string) {
+	if snapshot := s.byPath[path]; snapshot != nil && snapshot.away {
+		snapshot.away = false
+		s.away.remove(snapshot)
 	}
-	dropped = s.order.head
-	s.order.remove(dropped)
-	delete(s.byPath, dropped.path)
-	return dropped
+}
+
+// left notes that an agent isn't there any more.
+func (s *shelf) left(path string) {
+	if snapshot := s.byPath[path]; snapshot != nil {
+		snapshot.away = true
+		s.away.pushBack(snapshot)
+	}
 }
 
 var errSucceeded = errors.New("its successor takes over its snapshot")
@@ -66,7 +98,7 @@ func (h *Hub) Snapshot(id SpokeID) (AgentSnapshot, bool) {
 	return s.AgentSnapshot, true
 }
 
-// Save keeps a snapshot of the spoke's agent in place of the one before, and with a store returns when it is recorded. It is refused with [ErrRevoked] when the spoke has
+// Save keeps a snapshot of the spoke's agent in place of the one before, and with a store returns when it, or a later one, is recorded. It is refused with [ErrRevoked] when the spoke has
 // left: another incarnation has the say then. See also [Outcome.With].
 func (s *Spoke) Save(snapshot AgentSnapshot) error {
 	h := s.hub
@@ -93,19 +125,31 @@ func (h *Hub) save(s *Spoke, snapshot AgentSnapshot) (*batch, error) {
 	if j != nil && j.failed != nil {
 		return nil, j.failed
 	}
+	if snapshot.Number > 0 && snapshot.Number < s.snapshot {
+		return j.last(), nil
+	}
+	s.snapshot = max(s.snapshot, snapshot.Number)
+	snapshot.Number = 0
 	kept := &agentSnapshot{AgentSnapshot: snapshot, path: s.id.Path}
+	dropped := h.snapshots.put(kept)
 	if j == nil {
-		h.shelve(kept)
 		return nil, nil
 	}
+	if dropped != nil {
+		j.open.snapshots = append(j.open.snapshots, snapshotChange{agentSnapshot: dropped, gone: true})
+	}
 	j.open.snapshots = append(j.open.snapshots, snapshotChange{agentSnapshot: kept})
-	h.shelve(kept)
 	return j.open, nil
 }
 
-// shelve keeps a snapshot; if they are too many, one is forgotten.
-func (h *Hub) shelve(s *agentSnapshot) {
-	if dropped := h.snapshots.put(s); dropped != nil && h.journal != nil {
+// DropSnapshot forgets the snapshot of an agent, if there is one: whoever is started at its path next starts fresh. A closed hub with a store leaves that as it is.
+func (h *Hub) DropSnapshot(path string) {
+	h.mu.Lock()
+	defer h.unlock()
+	if h.sealed() {
+		return
+	}
+	if dropped := h.snapshots.drop(path); dropped != nil && h.journal != nil {
 		h.journal.open.snapshots = append(h.journal.open.snapshots, snapshotChange{agentSnapshot: dropped, gone: true})
 	}
 }

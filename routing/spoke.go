@@ -40,15 +40,16 @@ type Spoke struct {
 	circuits []*circuit // what it is behind
 
 	// Guarded by the hub's mutex.
-	leases  list[*Lease] // given and not returned
-	resting int          // of them, with handlers that await something
-	picked  uint64       // the hub's count of leases at the last one
-	shut    int          // how many circuits keep leases from it
-	paused  bool
-	shelved bool // paused by PauseSpoke
-	left    bool
-	idle    chan struct{}      // closed when it holds nothing; made by who drains it
-	pinned  map[*task]struct{} // unsettled, and for no other spoke
+	leases   list[*Lease] // given and not returned
+	resting  int          // of them, with handlers that await something
+	picked   uint64       // the hub's count of leases at the last one
+	shut     int          // how many circuits keep leases from it
+	paused   bool
+	shelved  bool // paused by PauseSpoke
+	left     bool
+	snapshot uint64             // the highest number of those that were kept
+	idle     chan struct{}      // closed when it holds nothing; made by who drains it
+	pinned   map[*task]struct{} // unsettled, and for no other spoke
 }
 
 // Join registers a spoke: from now on it is delivered leases. An earlier incarnation with the same path leaves first.
@@ -78,6 +79,7 @@ func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
 	_, s.shelved = h.shelved[s.id.Path]
 	h.connect(s, spec.Circuits)
 	h.spokes[s.id.Path] = s
+	h.snapshots.joined(s.id.Path)
 	h.emit(Event{Kind: EventSpokeJoined, Spoke: s.id}, nil, now)
 	h.reseat(s)
 	return s, nil
@@ -85,8 +87,8 @@ func (h *Hub) Join(spec SpokeSpec) (*Spoke, error) {
 
 func (spec SpokeSpec) faults() error {
 	var faults []error
-	if spec.ID.Path == "" {
-		faults = append(faults, errors.New("field ID.Path is empty"))
+	if err := ValidatePath(spec.ID.Path); err != nil {
+		faults = append(faults, fmt.Errorf("field ID.Path: %w", err))
 	}
 	if len(spec.Types) == 0 {
 		faults = append(faults, errors.New("field Types is empty: name at least one task type"))
@@ -145,6 +147,7 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 	}
 	s.left = true
 	delete(h.spokes, s.id.Path)
+	h.snapshots.left(s.id.Path)
 	for i := range s.seats {
 		s.seats[i].lane.spokes--
 	}

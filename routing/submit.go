@@ -30,7 +30,7 @@ type submission struct {
 
 // ID names the task. Submitting an id that the hub knows returns the handle of the task it has (input and options of the
 // second submit are ignored). Without it the hub makes up an id that is unique across hubs and processes, or, for a subtask, one that is
-// found again by the next attempt of its parent.
+// found again by the next attempt of its parent: see [Detached] for what that is made of.
 func ID(id string) SubmitOption {
 	return func(s *submission) {
 		s.id = id

@@ -25,7 +25,8 @@ const maxDepth = 1000
 //   - Its id, if it isn't given one, is made of the parent's id and of its type, key and input (as JSON), and so the same in each attempt of
 //     the parent. So an attempt that follows one that crashed finds what that had submitted: the results that are there already, and
 //     what is still running or in quarantine. What failed, was cancelled or has expired is tried anew, as the parent is. Two equal subtasks in one
-//     attempt are two tasks: for that an attempt keeps some 30 B for each subtask until it ends. An input that can't be encoded gives an id that is never found again.
+//     attempt are two tasks: for that an attempt keeps some 30 B for each subtask until it ends. An input that can't be encoded gives an id that is never found again. Inputs whose JSON is the same
+//     count as equal, also if they differ in unexported fields: give them an [ID], or another [Key].
 //   - As long as a handler awaits ([Handle.Await], [Type.Do], a submit with [Wait]) with its context, the credit of its attempt is free for others,
 //     and the clock of its attempt's time limit stands still. It goes on as soon as what it awaits is there, whether or not a credit is free by
 //     then: for a while the spoke may be running more than its credits.
@@ -103,7 +104,7 @@ func (h *Hub) beSubtask(s *submission, lease *Lease, typeName string, in any) er
 		return err
 	}
 	base, ok := deriveID(lease.ID(), in, typeName, s.key, s.pin.Path)
-	if s.pin.Path != "" {
+	if s.pin.Path != "" && len(s.pin.Path) <= longParentID { // it is in the hash in any case
 		base = partID(base, s.pin)
 	}
 	for ok {
@@ -256,7 +257,7 @@ func (l *Lease) subtaskID(base string) string {
 	return base
 }
 
-// longParentID is from where on the id of a subtask has not that of its parent in it, but a hash of that: ids don't grow with the depth.
+// longParentID is from where on the id of a subtask has not that of its parent in it, nor the path of its spoke, but a hash of that: ids don't grow with the depth.
 const longParentID = 200
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode"
 )
@@ -14,7 +15,7 @@ const maxNameBytes = 256
 // Type is the typed descriptor of a kind of task: its name, and what goes in and comes out. It is an immutable value, made
 // with [NewType] and usually kept in a package-level variable. Two Types with the same name are the same kind of task.
 //
-// In and Out should be encodable as JSON: a durable ledger stores them so.
+// In and Out should be such that JSON of them decodes as the same again, and are no interfaces with methods: a durable ledger stores them so. See [Options.Store].
 type Type[In, Out any] struct {
 	name string
 }
@@ -46,6 +47,11 @@ func (t Type[In, Out]) submit(ctx context.Context, to Submitter, in In, opts []S
 	hub := to.Hub()
 	if hub == nil {
 		return nil, false, fmt.Errorf("submit task of type %q: the submitter has no hub: %w", t.name, ErrClosed)
+	}
+	if hub.journal != nil {
+		if err := decodable(reflect.TypeFor[In](), reflect.TypeFor[Out]()); err != nil {
+			return nil, false, fmt.Errorf("submit task of type %q: %w", t.name, err)
+		}
 	}
 	task, fresh, err := hub.submitCarrying(ctx, t.name, in, opts)
 	return (*Handle[Out])(task), fresh, err
@@ -86,17 +92,27 @@ func validName(what, name string) error {
 	return nil
 }
 
-// maxIDBytes bounds task ids: enough for the paths of files.
+// maxIDBytes bounds task ids, and the paths of spokes: enough for the paths of files.
 const maxIDBytes = 4096
 
 func validID(id string) error {
-	switch {
-	case id == "":
+	if id == "" {
 		return fmt.Errorf("task id is empty: give it 1 to %d bytes, or leave the option out", maxIDBytes)
-	case len(id) > maxIDBytes:
-		return fmt.Errorf("task id has %d bytes: at most %d are allowed", len(id), maxIDBytes)
-	case strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return fmt.Errorf("task id %q has unprintable characters", id)
+	}
+	return validText("task id", id)
+}
+
+// ValidatePath reports what is wrong with the path of a spoke, or nil. It must be such as a task id may be, as it is part of some.
+func ValidatePath(path string) error { return validText("path", path) }
+
+func validText(what, text string) error {
+	switch {
+	case text == "":
+		return fmt.Errorf("%s is empty: give it 1 to %d bytes", what, maxIDBytes)
+	case len(text) > maxIDBytes:
+		return fmt.Errorf("%s has %d bytes: at most %d are allowed", what, len(text), maxIDBytes)
+	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("%s %q has unprintable characters", what, text)
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package routing_test
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -112,5 +114,9 @@ func TestABadBackoffOfASubmitIsRefused(t *testing.T) {
 	inWorld(t, routing.Options{}, func(w *world) {
 		_, err := double.Submit(context.Background(), w.hub, 1, routing.RetryBackoff(routing.Backoff{Factor: 0.5}))
 		assert.ErrorContains(t, err, "retry backoff: Backoff.Factor is 0.5")
+		for _, factor := range []float64{math.Inf(1), math.NaN()} { // no store could keep it
+			_, err = double.Submit(context.Background(), w.hub, 1, routing.RetryBackoff(routing.Backoff{Factor: factor}))
+			assert.ErrorContains(t, err, fmt.Sprintf("Backoff.Factor is %v: it must be at least 1, and finite", factor))
+		}
 	})
 }

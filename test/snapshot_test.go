@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -450,6 +451,169 @@ func TestAZombieCannotSave(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, "7", string(s.Data))
 		require.Equal(t, 7, sum)
+		stop(t, tree)
+	})
+}
+
+// Of two handlers that end together, the one whose snapshot is older may be the last to get to the hub: the newer one stays.
+func TestAnOlderSnapshotDoesNotReplaceANewerOne(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		for _, options := range [][]actors.Option{nil, {actors.WithStore(newShelf())}} {
+			slow := newGate(t)
+			tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.AgentSpec{
+				ID: "agent", Types: []string{add.Name()}, Credits: 2,
+				New: func() actors.AgentCode {
+					var mu sync.Mutex
+					var seen []int
+					made := 0
+					return actors.AgentCode{
+						Handlers: []routing.Handler{routing.HandlerOf(add, func(_ context.Context, n int) (int, error) {
+							time.Sleep(time.Duration(n) * time.Second)
+							mu.Lock()
+							defer mu.Unlock()
+							seen = append(seen, n)
+							return n, nil
+						})},
+						Snapshot: func() (any, error) {
+							mu.Lock()
+							made++
+							first, state := made == 1, slices.Clone(seen)
+							mu.Unlock()
+							if first {
+								slow.wait()
+							}
+							return state, nil
+						},
+						Restore: func(actors.Saved) error { return nil },
+					}
+				},
+			}}}, options...)
+			kept := func() string {
+				s, _ := tree.Hub().Snapshot(routing.SpokeID{Path: "root/agent"})
+				return string(s.Data)
+			}
+			first, err := add.Submit(t.Context(), tree, 1)
+			require.NoError(t, err)
+			second, err := add.Submit(t.Context(), tree, 2)
+			require.NoError(t, err)
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			require.Equal(t, routing.StateLeased, first.Status(), "its snapshot is being made")
+			require.Equal(t, routing.StateDone, second.Status())
+			require.Equal(t, "[1,2]", kept())
+
+			slow.open()
+			synctest.Wait()
+			require.Equal(t, routing.StateDone, first.Status())
+			require.Equal(t, "[1,2]", kept())
+			stop(t, tree)
+			require.Equal(t, "[1,2]", kept())
+		}
+	})
+}
+
+// What ends while a snapshot is made counts towards the next one, also for an agent that stops.
+func TestATaskThatEndsDuringASnapshotIsSavedByTheNext(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		slow := newGate(t)
+		var done, made atomic.Int32
+		tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.AgentSpec{
+			ID: "agent", Types: []string{add.Name()}, Credits: 2, Snapshot: actors.SnapshotPolicy{EveryTasks: 2},
+			New: func() actors.AgentCode {
+				return actors.AgentCode{
+					Handlers: []routing.Handler{routing.HandlerOf(add, func(_ context.Context, n int) (int, error) {
+						done.Add(1)
+						return n, nil
+					})},
+					Snapshot: func() (any, error) {
+						state := done.Load()
+						if made.Add(1) == 1 {
+							slow.wait()
+						}
+						return state, nil
+					},
+					Restore: func(actors.Saved) error { return nil },
+				}
+			},
+		}}})
+		for range 3 {
+			_, err := add.Submit(t.Context(), tree, 1)
+			require.NoError(t, err)
+			synctest.Wait()
+		}
+		require.EqualValues(t, 3, done.Load())
+		slow.open()
+		synctest.Wait()
+		kept, _ := tree.Hub().Snapshot(routing.SpokeID{Path: "root/agent"})
+		require.Equal(t, "2", string(kept.Data))
+		stop(t, tree)
+		kept, _ = tree.Hub().Snapshot(routing.SpokeID{Path: "root/agent"})
+		require.Equal(t, "3", string(kept.Data))
+	})
+}
+
+// A made-up ID may be that of somebody else in another process.
+func TestAnInstanceWithAMadeUpIDStartsFresh(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		session := actors.Stateful("session", add, func() *adder { return &adder{} }).Saving(actors.SnapshotPolicy{EveryTasks: 2})
+		for name, template := range map[string]actors.Child{"agent": session, "supervisor": actors.Supervisor{ID: "desk", Children: []actors.Child{session}}} {
+			store := newShelf()
+			for range 2 {
+				tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.Supervisor{ID: "sessions", Template: template}}}, actors.WithStore(store))
+				_, err := tree.StartInstance(t.Context(), "root/sessions", "")
+				require.NoError(t, err)
+				require.Equal(t, 10, sum(t, tree, 10), name)
+				require.Equal(t, 1, sum(t, tree, -1), "%s: it crashes before its first snapshot", name)
+				require.Equal(t, 3, sum(t, tree, 2), name)
+				require.Equal(t, 6, sum(t, tree, -3), "%s: it crashes after that", name)
+				next := store.die()
+				kill(tree)
+				store = next
+			}
+			contents, err := routing.ReadStore(store)
+			require.NoError(t, err)
+			require.Len(t, contents.Snapshots, 1, name)
+		}
+	})
+}
+
+func TestSnapshotsGoWithAMadeUpInstanceAndWithADeletedChild(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		agent := actors.Stateful("adder", add, func() *adder { return &adder{} })
+		desk := actors.Supervisor{ID: "desk", Children: []actors.Child{agent}}
+		store := newShelf()
+		tree := start(t, actors.Supervisor{ID: "root", Children: []actors.Child{actors.Supervisor{ID: "sessions", Template: desk}}}, actors.WithStore(store))
+		kept := func() (paths []string) {
+			require.NoError(t, tree.Hub().Flush())
+			contents, err := routing.ReadStore(store)
+			require.NoError(t, err)
+			return slices.Sorted(maps.Keys(contents.Snapshots))
+		}
+		for _, id := range []string{"", "of-42"} {
+			pid, err := tree.StartInstance(t.Context(), "root/sessions", id)
+			require.NoError(t, err)
+			sum(t, tree, 10)
+			require.Contains(t, kept(), pid.Id+"/adder")
+			require.NoError(t, tree.TerminateChild(t.Context(), pid.Id))
+		}
+		require.Equal(t, []string{"root/sessions/of-42/adder"}, kept(), "it may be asked for again")
+		_, err := tree.StartInstance(t.Context(), "root/sessions", "of-42")
+		require.NoError(t, err)
+		require.Equal(t, 11, sum(t, tree, 1))
+		require.NoError(t, tree.TerminateChild(t.Context(), "root/sessions/of-42"))
+
+		for range 2 {
+			_, err = tree.StartChild(t.Context(), "root", desk)
+			require.NoError(t, err)
+			require.Equal(t, 5, sum(t, tree, 5))
+			require.NoError(t, tree.TerminateChild(t.Context(), "root/desk"))
+			_, err = tree.RestartChild(t.Context(), "root/desk")
+			require.NoError(t, err)
+			require.Equal(t, 7, sum(t, tree, 2), "it was only terminated")
+			require.NoError(t, tree.TerminateChild(t.Context(), "root/desk"))
+			require.NoError(t, tree.DeleteChild(t.Context(), "root/desk"))
+			require.Equal(t, []string{"root/sessions/of-42/adder"}, kept())
+		}
 		stop(t, tree)
 	})
 }
