@@ -75,7 +75,7 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if err := lease.rest(nil); err != nil {
 		return nil, false, err
 	}
-	defer lease.goOn()
+	defer lease.goOn(nil)
 	return h.recorded(h.awaitAdmission(ctx, w))
 }
 

@@ -2,13 +2,8 @@ package routing
 
 import (
 	"context"
-	"errors"
 	"time"
 )
-
-// ErrCircular refuses to await one's own task, or one whose subtask one is: it would never come. Tasks of different families that await each other in a
-// circle aren't noticed: they wait until a deadline, a cancel or their contexts end it. Give tasks that await others by id a [Deadline].
-var ErrCircular = errors.New("a task can't await itself, nor the task that it is a subtask of")
 
 // leavesBehind reports whether the task is a subtask that the next attempt will find, as this one is over.
 func (l *Lease) leavesBehind(t *task) bool {
@@ -37,12 +32,11 @@ func (l *Lease) rest(awaited *task) error {
 	}
 	h := l.hub
 	h.mu.Lock()
-	for t := l.task; t != nil && awaited != nil; t = h.above(t) {
-		if t == awaited && !t.state.Settled() {
-			h.mu.Unlock()
-			return ErrCircular
-		}
+	if err := h.mayAwait(l, awaited); err != nil {
+		h.unlock()
+		return err
 	}
+	l.awaits(awaited)
 	var next *Lease
 	if l.waits++; l.waits == 1 && !l.returned {
 		now := h.clock.now()
@@ -70,8 +64,8 @@ func (l *Lease) rest(awaited *task) error {
 	return nil
 }
 
-// goOn undoes one rest. The handler goes on even if its credit and its probe are in use.
-func (l *Lease) goOn() {
+// goOn undoes one rest for a task. The handler goes on even if its credit and its probe are in use.
+func (l *Lease) goOn(awaited *task) {
 	if l == nil {
 		return
 	}
@@ -79,6 +73,7 @@ func (l *Lease) goOn() {
 	h := l.hub
 	h.mu.Lock()
 	defer h.unlock()
+	l.awaitsNoMore(awaited)
 	if l.waits--; l.waits > 0 || l.returned {
 		return
 	}
