@@ -628,12 +628,25 @@ func (m *model) requeue(t *rapid.T) {
 		return
 	}
 	s := m.stories[id]
-	err := m.w.hub.Requeue(id)
+	deadline := s.deadline
+	var err error
+	if later := rapid.IntRange(-1, 60).Draw(t, "deadline"); later < 0 {
+		err = m.w.hub.Requeue(id)
+	} else {
+		deadline = time.Time{}
+		if later > 0 {
+			deadline = time.Now().Add(time.Duration(later) * time.Second)
+		}
+		err = m.w.hub.RequeueUntil(id, deadline)
+	}
+	overdue := !deadline.IsZero() && !time.Now().Before(deadline)
+	require.Equal(t, overdue, errors.Is(err, routing.ErrExpired))
 	if s.pinned() && m.requeuedPart(t, s, err) || err != nil {
 		var full *routing.QueueFullError
-		require.True(t, errors.As(err, &full) || s.pinned() && errors.Is(err, routing.ErrSpokeGone), "%v", err)
+		require.True(t, overdue || errors.As(err, &full) || s.pinned() && errors.Is(err, routing.ErrSpokeGone), "%v", err)
 		return
 	}
+	s.deadline = deadline
 	s.loose = s.loose || m.heldAbove(s.parent, s.kind, s.key)
 	s.handle = m.find(t, id)
 }
