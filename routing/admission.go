@@ -67,9 +67,9 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if w == nil {
 		return h.recorded(t, fresh, err)
 	}
-	if at := s.end(); !at.IsZero() {
+	if record.deadline != 0 {
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, at, ErrExpired)
+		ctx, stop = context.WithDeadlineCause(ctx, h.clock.at(record.deadline), ErrExpired)
 		defer stop()
 	}
 	if err := lease.rest(nil); err != nil {
