@@ -219,7 +219,7 @@ func (h *Hub) freeFor(t *task) *Spoke {
 	switch {
 	case h.stopped(l) || t.hasInputs():
 		return nil
-	case t.strand != nil && t.strand.head != t:
+	case t.strand != nil && !t.isNext():
 		return nil
 	case t.strand != nil || t.pin() != nil:
 		if seat := t.seat(); seat.able && seat.spoke.free() {

@@ -135,8 +135,11 @@ func (h *Hub) settleLease(l *Lease, o Outcome, blank *Lease, events int) (next *
 			_, _ = h.save(s, *o.snapshot) // if the store has failed, that is known
 		}
 		h.conclude(t, o, now)
-	} else if o.kind != OutcomeReleased {
-		h.refuseLate(l, o, now)
+	} else {
+		if o.kind != OutcomeReleased {
+			h.refuseLate(l, o, now)
+		}
+		h.wasTaken(l)
 	}
 	if o.kind.fatal() || o.kind == OutcomeReleased && accepted {
 		s.paused = true

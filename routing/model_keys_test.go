@@ -170,10 +170,25 @@ func (m *model) keptTogether(s *story, to routing.SpokeID, tell string) {
 		return
 	}
 	require.True(m.t, m.first(s), "%s: out of order", tell)
+	require.False(m.t, m.taken(s), "%s: the handler of the last of its key has not returned", tell)
 	if owner, ok := m.owners[s.strand()]; ok {
 		require.Equal(m.t, owner, to, "%s: its key has another owner", tell)
 	}
 	m.owners[s.strand()] = to
+}
+
+// taken says whether a handler hasn't returned from which a task was taken that has its key in common with this one.
+func (m *model) taken(s *story) bool {
+	for _, spoke := range m.spokes {
+		for _, l := range spoke.leases() {
+			other := m.stories[l.ID()]
+			gone := l.Attempt() < other.attempts || l.Attempt() == other.attempts && other.state != routing.StateLeased
+			if gone && !spoke.left && m.kept(other) && other.strand() == s.strand() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // keyRests forgets the owner of a key that has no unsettled task any more.
@@ -195,7 +210,7 @@ func (m *model) keyIdle(t *rapid.T, id string, task *story, joined map[string]*m
 			busy = busy || m.active(s) >= s.credits || m.shut(s)
 		}
 	}
-	if able > 0 && !busy && m.first(task) {
+	if able > 0 && !busy && m.first(task) && !m.taken(task) {
 		t.Fatalf("task %s waits and all %d spokes are free", id, able)
 	}
 }

@@ -5,6 +5,8 @@ package routing
 //
 //   - A task that is tried again holds up those behind it until it is settled, in whatever way. It is tried again by the owner, also
 //     after an attempt that was charged.
+//   - When a task is cancelled, expires, or its attempt's time is over while it runs, the next begins as soon as its handler has returned or is
+//     given up as hung.
 //   - When the owner leaves, or is paused, the key gets another one; a task that the old one still runs is waited for. A key of
 //     which nothing has been started may also move when a spoke comes.
 //   - None waits for its turn if those before it wait for it. A subtask that has type and key in common with a task above it doesn't wait for that, which may be

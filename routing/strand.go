@@ -125,6 +125,34 @@ func (t *task) predecessor() *task {
 	}
 }
 
+// isNext reports whether a task in a strand may begin: all before it are settled, and the handler of the last has returned.
+func (t *task) isNext() bool { return t.strand.head == t && t.lane.taken[t.key] == nil }
+
+// takeBack takes a lease back that its spoke has not returned. Until it does, or leaves, no other task in the strand begins.
+func (h *Hub) takeBack(l *Lease, cause error) {
+	h.revoked = append(h.revoked, revocation{l, cause})
+	t := l.task
+	if t.strand == nil || l.spoke.left {
+		return
+	}
+	if t.lane.taken == nil {
+		t.lane.taken = make(map[string]*Lease)
+	}
+	t.lane.taken[t.key] = l
+}
+
+// wasTaken lets the strand of a lease go on that was taken back: its handler has returned, or will not be waited for.
+func (h *Hub) wasTaken(l *Lease) {
+	lane, key := l.task.lane, l.task.key
+	if lane.taken[key] != l {
+		return
+	}
+	delete(lane.taken, key)
+	if st := lane.strands[key]; st != nil && st.head.place == behind {
+		h.enqueueOwned(st.head, false)
+	}
+}
+
 // own makes a seat the strand's owner.
 func (st *strand) own(s *seat) {
 	if st.owner != nil {
@@ -180,7 +208,7 @@ func (t *task) seat() *seat {
 // enqueueOwned makes a task ready for the one seat that may have it, if it is its turn.
 func (h *Hub) enqueueOwned(t *task, front bool) {
 	if st := t.strand; st != nil {
-		if st.head != t {
+		if !t.isNext() {
 			t.place = behind
 			h.plan(t)
 			return
