@@ -5,14 +5,19 @@ import (
 	"time"
 )
 
-// leavesBehind reports whether the task is a subtask that the next attempt will find, as this one is over.
-func (l *Lease) leavesBehind(t *task) bool {
-	if l == nil || !l.over() {
-		return false
+// givesUp reports whether a task is to be cancelled as the wait for it has ended, after a submit with the attempt's context (nil is none) that found it or, if it is fresh,
+// was accepted. A subtask is its parent's, whichever attempt has submitted it; as long as there may be another attempt, which finds it, it is left to that.
+func (l *Lease) givesUp(t *task, fresh bool) bool {
+	if l == nil || t.lane.hub != l.hub {
+		return fresh
 	}
 	l.hub.mu.Lock()
-	defer l.hub.mu.Unlock()
-	return t.parentID() == l.hub.index.id(l.task)
+	subtask := t.parentID() == l.hub.index.id(l.task)
+	l.hub.mu.Unlock()
+	if subtask {
+		return !l.over()
+	}
+	return fresh
 }
 
 // leaseOf returns the lease of the attempt that ctx belongs to, or nil.

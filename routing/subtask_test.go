@@ -443,6 +443,37 @@ func TestDoInAHandlerCancelsItsSubtaskIfItsOwnContextEnds(t *testing.T) {
 	})
 }
 
+func TestDoInAHandlerCancelsASubtaskThatAnEarlierAttemptHasSubmitted(t *testing.T) {
+	for name, do := range map[string]func(context.Context, *world) error{
+		"do": func(ctx context.Context, w *world) error { _, err := shout.Do(ctx, w.hub, "x"); return err },
+		"broadcast": func(ctx context.Context, w *world) error {
+			replies, err := shout.Broadcast(ctx, w.hub, "x")
+			require.NoError(w.t, err)
+			return replies[0].Err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, routing.Options{}, func(w *world) {
+				sub := w.join("sub", 1, 1, shout.Name())
+				parent := w.join("parent", 1, 1)
+				w.submit(1)
+				begun := parent.only().Context(context.Background())
+				go func() { _ = do(begun, w) }()
+				synctest.Wait()
+				lease := sub.only()
+				parent = parent.crash("parent")
+				w.pass(2 * time.Second)
+				require.Equal(t, routing.StateLeased, w.inspect(lease.ID()).State, "it is left to the next attempt")
+				ctx, cancel := context.WithTimeout(parent.only().Context(context.Background()), time.Second)
+				defer cancel()
+				assert.ErrorIs(t, do(ctx, w), routing.ErrCancelled)
+				assert.Equal(t, routing.StateCancelled, w.inspect(lease.ID()).State)
+				assert.EqualValues(t, 2, w.hub.Counts().Accepted)
+			})
+		})
+	}
+}
+
 func TestSubtasksOfAnAttemptThatIsOverAreRefused(t *testing.T) {
 	inWorld(t, routing.Options{}, func(w *world) {
 		s := w.join("a", 1, 1)
