@@ -67,15 +67,15 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if w == nil {
 		return h.recorded(t, fresh, err)
 	}
-	if at := s.end(); !at.IsZero() {
+	if record.deadline != 0 {
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, at, ErrExpired)
+		ctx, stop = context.WithDeadlineCause(ctx, h.clock.at(record.deadline), ErrExpired)
 		defer stop()
 	}
 	if err := lease.rest(nil); err != nil {
 		return nil, false, err
 	}
-	defer lease.goOn()
+	defer lease.goOn(nil)
 	within := partOf(ctx)
 	within.wait(true)
 	defer within.wait(false)
@@ -222,7 +222,7 @@ func (h *Hub) freeFor(t *task) *Spoke {
 	switch {
 	case h.stopped(l) || t.hasInputs():
 		return nil
-	case t.strand != nil && t.strand.head != t:
+	case t.strand != nil && !t.isNext():
 		return nil
 	case t.strand != nil || t.pin() != nil:
 		if seat := t.seat(); seat.able && seat.spoke.free() {

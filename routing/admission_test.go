@@ -137,6 +137,25 @@ func TestABlockedSubmitEnds(t *testing.T) {
 			assert.ErrorIs(t, err, routing.ErrExpired)
 		})
 	})
+	t.Run("at the end of its lifetime", func(t *testing.T) {
+		inWorld(t, routing.Options{Capacity: 1, Types: map[string]routing.TypeOptions{"double": {Lifetime: time.Minute}}}, func(w *world) {
+			_, err := shout.Submit(context.Background(), w.hub, "x")
+			require.NoError(t, err)
+			blocked, hasty := w.blocked(context.Background(), 2), w.blocked(context.Background(), 2, in(time.Second))
+			w.pass(time.Second)
+			_, err, answered := hasty()
+			assert.True(t, answered)
+			assert.ErrorIs(t, err, routing.ErrExpired)
+			w.pass(time.Minute - time.Second - 1)
+			_, _, answered = blocked()
+			assert.False(t, answered)
+			w.pass(1)
+			_, err, answered = blocked()
+			assert.True(t, answered)
+			assert.ErrorIs(t, err, routing.ErrExpired)
+			assert.EqualValues(t, 2, w.hub.Counts().Refused)
+		})
+	})
 	t.Run("when the hub drains", func(t *testing.T) {
 		inWorld(t, routing.Options{Capacity: 1, Types: map[string]routing.TypeOptions{"double": {Capacity: 1}}}, func(w *world) {
 			w.submit(1)

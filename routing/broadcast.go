@@ -52,7 +52,7 @@ func (t Type[In, Out]) Broadcast(ctx context.Context, to Submitter, in In, opts 
 		out, err := part.Await(ctx)
 		if err != nil && !part.task().over.Load() {
 			for i, p := range parts {
-				if p != nil && fresh[i] && !leaseOf(ctx).leavesBehind(p.task()) {
+				if p != nil && leaseOf(ctx).givesUp(p.task(), fresh[i]) {
 					p.Cancel(context.Cause(ctx))
 				}
 			}

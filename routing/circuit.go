@@ -285,7 +285,7 @@ func (h *Hub) ownSpokeToBe(t *task) *Spoke {
 		return t.pin().spoke
 	case h.placer == nil || t.key == "" || len(t.lane.able) == 0:
 		return nil
-	case st != nil && h.waitsFor(st, t):
+	case st != nil && h.below(t, st):
 		return nil
 	case st == nil || !st.owner.able:
 		s, fault := h.askPlacerFor(t.lane, t.key, t.lane.threaded)

@@ -122,13 +122,74 @@ func TestWhatEndsATaskLetsTheNextOfItsKeyGoOn(t *testing.T) {
 		assert.Equal(t, routing.StateWaiting, last.Status())
 		require.True(t, running.Cancel(errBroken))
 		synctest.Wait()
+		assert.Equal(t, routing.StateWaiting, last.Status(), "the handler has not returned yet")
+		require.False(t, s.settle(s.only(), routing.Done(1)))
 		assert.Equal(t, routing.StateLeased, last.Status())
-		for _, l := range s.leases() {
-			s.settle(l, routing.Done(1))
-		}
+		s.settleOnly(routing.Done(1))
 		assert.Equal(t, routing.StateDone, last.Status())
 		assert.Empty(t, w.owner("k"), "nothing of it is left")
 	})
+}
+
+// Whatever takes a task from a handler, tasks of its key don't run beside that before it has returned, or its spoke has left.
+func TestTheNextOfAKeyWaitsForTheHandlerOfTheLast(t *testing.T) {
+	const limit = time.Minute
+	for name, end := range map[string]func(w *world, running *routing.Handle[int]){
+		"cancelled": func(_ *world, running *routing.Handle[int]) { running.Cancel(errBroken) },
+		"expired":   func(w *world, _ *routing.Handle[int]) { w.pass(limit) },
+		"timed out": func(w *world, _ *routing.Handle[int]) { w.pass(2 * limit) },
+	} {
+		for _, next := range []string{"waits", "comes later"} {
+			for _, leaves := range []bool{false, true} {
+				t.Run(fmt.Sprint(name, ", the next ", next, ", leaves ", leaves), func(t *testing.T) {
+					inKeyedWorld(t, func(w *world) {
+						a, b := w.join("a", 1, 2), w.join("b", 1, 2)
+						options := []routing.SubmitOption{routing.Key("k")}
+						switch name {
+						case "expired":
+							options = append(options, in(limit))
+						case "timed out":
+							options = append(options, routing.Timeout(limit))
+						}
+						running := w.submit(1, options...)
+						s, other := a, b
+						if len(b.leases()) > 0 {
+							s, other = b, a
+						}
+						lease := s.only()
+						if next == "waits" {
+							w.submit(2, routing.Key("k"))
+						}
+						end(w, running)
+						if next == "comes later" {
+							w.submit(2, routing.Key("k"))
+						}
+						w.pass(time.Minute)
+						require.Equal(t, lease, s.only())
+						other.holdsNothing()
+						if leaves {
+							s.Leave(nil)
+							w.pass(time.Second)
+							require.Len(t, other.leases(), 1)
+							return
+						}
+						require.False(t, s.settle(lease, routing.Released(nil)))
+						require.NotEqual(t, lease, s.only())
+						w.settleAll(s)
+						require.Zero(t, w.hub.Counts().Unsettled())
+						require.Empty(t, w.owner("k"))
+					})
+				})
+			}
+		}
+	}
+}
+
+// settleAll settles all that a spoke has and gets.
+func (w *world) settleAll(s *spoke) {
+	for held := s.leases(); len(held) > 0; held = s.leases() {
+		s.settle(held[0], routing.Done(1))
+	}
 }
 
 func TestTheKeysOfASpokeThatGoesGetAnother(t *testing.T) {

@@ -158,7 +158,8 @@ func (l *Lease) revoke(cause error) {
 	if !first {
 		return
 	}
-	if cancel != nil && cause != ErrExpired { // for that it has a timer, and ends with the right Err by it
+	deadline := cause == ErrExpired && l.task.overdue(l.hub.clock.now()) // for that it has a timer, and ends with the right Err by it
+	if cancel != nil && !deadline {
 		cancel(cause)
 	}
 	if tell != nil {

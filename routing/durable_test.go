@@ -133,6 +133,29 @@ func TestWhatWasRecordedOutlivesTheProcess(t *testing.T) {
 	)
 }
 
+// That a process ends in good order while it has a task in hand says nothing about the task.
+func TestAnAttemptThatIsGivenBackDoesNotInterruptARowOfInterruptions(t *testing.T) {
+	dies := func(w *world) {
+		w.declare()
+		w.join("a", 1, 1).only()
+	}
+	stops := func(w *world) {
+		dies(w)
+		w.hub.Close(nil)
+	}
+	submit := func(w *world) {
+		w.declare()
+		w.submit(1, routing.ID("t"))
+	}
+	lives(t, routing.Options{}, submit, dies, stops, dies, stops, func(w *world) {
+		assert.Equal(t, 2, w.inspect("t").Interrupted)
+		dies(w)
+	}, func(w *world) {
+		assert.Equal(t, routing.StateQuarantined, w.inspect("t").State)
+		assert.ErrorContains(t, w.inspect("t").Err, "for the 3. time in a row")
+	})
+}
+
 func TestAnAttemptThatTheProcessDiesDuringIsTriedAgainAndCounted(t *testing.T) {
 	lives(t, routing.Options{},
 		func(w *world) {

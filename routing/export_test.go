@@ -10,3 +10,10 @@ func (h *Hub) OwnerOf(typeName, key string) string {
 	}
 	return st.owner.spoke.id.Path
 }
+
+// Loose reports whether the task doesn't wait for others of its key.
+func (h *Handle[Out]) Loose() bool {
+	h.hub().mu.Lock()
+	defer h.hub().mu.Unlock()
+	return h.loose
+}

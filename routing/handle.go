@@ -46,7 +46,7 @@ func (h *Handle[Out]) wait(ctx context.Context) error {
 	if err := lease.rest(h.task()); err != nil {
 		return err
 	}
-	defer lease.goOn()
+	defer lease.goOn(h.task())
 	within := partOf(ctx)
 	within.wait(true)
 	defer within.wait(false)

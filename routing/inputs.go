@@ -42,7 +42,8 @@ var errNilInput = errors.New("it is nil")
 //
 // While it waits for inputs the task takes its place in the hub's capacity, can be cancelled, and expires at its deadline. Inputs are
 // at most 1,024 tasks of the same hub, each named once. One that the hub doesn't know, or has forgotten, is refused with an
-// [*UnknownTaskError]; a handle is never forgotten. As inputs must be known first, tasks can't wait for each other in a circle.
+// [*UnknownTaskError]; a handle is never forgotten. As inputs must be known first, tasks can't need each other in a circle; a handler that awaits a task which
+// needs the handler's own is refused with [ErrCircular].
 func After(inputs ...Input) SubmitOption {
 	return func(s *submission) {
 		for i, in := range inputs {
@@ -140,6 +141,9 @@ func (h *Hub) awaitInputs(t *task) (waits bool) {
 	f := t.extra.fan
 	t.place = blocked
 	h.books.Blocked++
+	if t.strand != nil {
+		t.strand.blocked++
+	}
 	for i := range f.inputs {
 		in := &f.inputs[i]
 		switch {
@@ -163,6 +167,9 @@ func (h *Hub) awaitInputs(t *task) (waits bool) {
 // letGo takes a task that waits for inputs out of their lists.
 func (h *Hub) letGo(t *task) {
 	h.books.Blocked--
+	if t.strand != nil {
+		t.strand.blocked--
+	}
 	f := t.extra.fan
 	for i := range f.inputs {
 		if in := &f.inputs[i]; in.linked {

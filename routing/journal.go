@@ -277,6 +277,7 @@ func (h *Hub) current(l *Lease) bool {
 // unseat gives back what a lease occupies that will never be delivered.
 func (h *Hub) unseat(l *Lease) {
 	l.returned = true
+	h.wasTaken(l)
 	if l.spoke.left {
 		return
 	}

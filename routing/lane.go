@@ -17,6 +17,7 @@ type lane struct {
 
 	strands  map[string]*strand // by key
 	homeless *seat              // of no spoke: owns the keys while there is none
+	taken    map[string]*Lease  // by key: it was taken back, and its handler has not returned yet
 	threaded int                // unsettled tasks in strands
 	ownReady int                // of those in the queues of seats, and pinned ones
 	unknown  bool               // it has tasks from a store, but nobody has named its type since

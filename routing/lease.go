@@ -39,6 +39,7 @@ type leaseExtra struct {
 	timer    *time.Timer      // of the time limit, if its context was made
 	restedAt int64            // since when that stands still, on the hub's clock; 0 if it doesn't
 	named    map[uint64]int32 // subtasks of the attempt, by the hash of their derived id
+	awaited  []*task          // what the handler awaits; written under the hub's mutex too
 }
 
 // more returns the lease's extra, making it if there is none. The caller holds ctxMu.
@@ -134,8 +135,11 @@ func (h *Hub) settleLease(l *Lease, o Outcome, blank *Lease, events int) (next *
 			_, _ = h.save(s, *o.snapshot) // if the store has failed, that is known
 		}
 		h.conclude(t, o, now)
-	} else if o.kind != OutcomeReleased {
-		h.refuseLate(l, o, now)
+	} else {
+		if o.kind != OutcomeReleased {
+			h.refuseLate(l, o, now)
+		}
+		h.wasTaken(l)
 	}
 	if o.kind.fatal() || o.kind == OutcomeReleased && accepted {
 		s.paused = true

@@ -115,7 +115,7 @@ func (m *model) checkShutOut(t *rapid.T, got uint64) uint64 {
 			continue
 		}
 		atMost++
-		if s.lives == 1 && s.attempts == 0 && !m.blocked(s) && (!m.kept(s) || m.first(s)) && !s.pinned() {
+		if s.lives == 1 && s.attempts == 0 && !m.blocked(s) && (!m.kept(s) || m.first(s) && !m.taken(s)) && !s.pinned() {
 			atLeast++
 		}
 	}

@@ -1,6 +1,8 @@
 package routing_test
 
 import (
+	"slices"
+
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -103,53 +105,63 @@ func (m *model) heldAbove(parent, kind, key string) bool {
 	return false
 }
 
-// mayWait says whether a subtask that would be behind others of its key may be what those wait for: one of them is above it, or has subtasks that wait for one that is.
-func (m *model) mayWait(parent, kind, key string) bool {
-	seen := map[[2]string]bool{}
-	var waits func(strand [2]string) bool
-	waits = func(strand [2]string) bool {
-		if seen[strand] {
-			return false
+// needs lists what a task waits for: what its handler awaits, its inputs, and, if turns count, those of its key that came before it.
+func (m *model) needs(id string, turns bool) (ids []string) {
+	s := m.stories[id]
+	m.awaitMu.Lock()
+	for l, a := range m.awaits {
+		if l.ID() == id && s.state == routing.StateLeased && s.attempts == l.Attempt() {
+			ids = append(ids, a.on...)
 		}
-		seen[strand] = true
-		if m.heldAbove(parent, strand[0], strand[1]) {
-			return true
-		}
-		inOrder := func(s *story) bool { return m.kept(s) && s.lives > 0 && !s.state.Settled() }
-		for id, head := range m.stories {
-			if !inOrder(head) || head.strand() != strand || !m.first(head) {
-				continue
-			}
-			for _, sub := range m.stories {
-				if inOrder(sub) && !m.first(sub) && m.tiedBelow(sub, id) && waits(sub.strand()) {
-					return true
-				}
-			}
-		}
-		return false
 	}
-	return key != "" && parent != "" && waits([2]string{kind, key})
+	m.awaitMu.Unlock()
+	if m.blocked(s) {
+		ids = append(ids, slices.DeleteFunc(slices.Clone(s.inputs), func(id string) bool { return m.stories[id].state.Settled() })...)
+	}
+	for other, o := range m.stories {
+		if turns && m.kept(s) && !s.state.Settled() && m.isBefore(o, s) {
+			ids = append(ids, other)
+		}
+	}
+	return ids
 }
 
-// tiedBelow says whether a task ends with another one.
-func (m *model) tiedBelow(s *story, id string) bool {
-	for s.tied {
-		if s.parent == id {
-			return true
+// waitsFor says whether a task waits for another one, by whatever is in between.
+func (m *model) waitsFor(id, other string, turns bool) bool {
+	seen := map[string]bool{}
+	var reaches func(string) bool
+	reaches = func(id string) bool {
+		if seen[id] {
+			return false
 		}
-		s = m.stories[s.parent]
+		seen[id] = true
+		return slices.ContainsFunc(m.needs(id, turns), func(next string) bool { return next == other || reaches(next) })
 	}
-	return false
+	return reaches(id)
+}
+
+// loosened marks the tasks that don't wait for their turn any more, and says whether there are any.
+func (m *model) loosened() (any bool) {
+	for _, s := range m.stories {
+		if !s.loose && !s.state.Settled() && s.handle.Loose() {
+			s.loose, any = true, true
+		}
+	}
+	return any
 }
 
 // first says whether all tasks of its key that came before it are settled.
 func (m *model) first(s *story) bool {
 	for _, other := range m.stories {
-		if m.kept(other) && other.strand() == s.strand() && other.lives > 0 && !other.state.Settled() && other.turn < s.turn {
+		if m.isBefore(other, s) {
 			return false
 		}
 	}
 	return true
+}
+
+func (m *model) isBefore(other, s *story) bool {
+	return m.kept(other) && other.strand() == s.strand() && other.lives > 0 && !other.state.Settled() && other.turn < s.turn
 }
 
 // keptTogether checks that a task is leased when it is its turn, and where those before it were.
@@ -158,10 +170,25 @@ func (m *model) keptTogether(s *story, to routing.SpokeID, tell string) {
 		return
 	}
 	require.True(m.t, m.first(s), "%s: out of order", tell)
+	require.False(m.t, m.taken(s), "%s: the handler of the last of its key has not returned", tell)
 	if owner, ok := m.owners[s.strand()]; ok {
 		require.Equal(m.t, owner, to, "%s: its key has another owner", tell)
 	}
 	m.owners[s.strand()] = to
+}
+
+// taken says whether a handler hasn't returned from which a task was taken that has its key in common with this one.
+func (m *model) taken(s *story) bool {
+	for _, spoke := range m.spokes {
+		for _, l := range spoke.leases() {
+			other := m.stories[l.ID()]
+			gone := l.Attempt() < other.attempts || l.Attempt() == other.attempts && other.state != routing.StateLeased
+			if gone && !spoke.left && m.kept(other) && other.strand() == s.strand() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // keyRests forgets the owner of a key that has no unsettled task any more.
@@ -183,7 +210,7 @@ func (m *model) keyIdle(t *rapid.T, id string, task *story, joined map[string]*m
 			busy = busy || m.active(s) >= s.credits || m.shut(s)
 		}
 	}
-	if able > 0 && !busy && m.first(task) {
+	if able > 0 && !busy && m.first(task) && !m.taken(task) {
 		t.Fatalf("task %s waits and all %d spokes are free", id, able)
 	}
 }

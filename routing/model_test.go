@@ -66,7 +66,8 @@ type modelSpoke struct {
 // awaiting is what a handler awaits, or has awaited.
 type awaiting struct {
 	spoke  *modelSpoke
-	open   int // calls that have not returned
+	open   int      // calls that have not returned
+	on     []string // the tasks that they await
 	since  time.Time
 	rested time.Duration
 	ended  bool // since the last check
@@ -229,29 +230,38 @@ func (m *model) await(t *rapid.T) {
 		m.awaits[lease] = a
 	}
 	m.awaitMu.Unlock()
-	above := m.isAbove(handle.ID(), lease.ID())
+	id := handle.ID()
+	circular := m.waitsFor(id, lease.ID(), true)
+	hopeless := m.isAbove(id, lease.ID()) || m.waitsFor(id, lease.ID(), false)
 	refused := false
-	m.beginAwait(a)
+	m.beginAwait(a, id)
 	go func() {
 		_, err := handle.Await(ctx)
 		refused = errors.Is(err, routing.ErrCircular)
-		m.endAwait(a)
+		m.endAwait(a, id)
 	}()
 	synctest.Wait()
-	require.Equal(t, above, refused)
+	if m.loosened() {
+		require.True(t, circular, "a task needn't wait for its turn, though none before it waits for it")
+	}
+	require.Equal(t, hopeless, refused)
+	require.True(t, refused || !m.waitsFor(id, lease.ID(), true), "a circle")
 }
 
-func (m *model) beginAwait(a *awaiting) {
+func (m *model) beginAwait(a *awaiting, id string) {
 	m.awaitMu.Lock()
 	defer m.awaitMu.Unlock()
+	a.on = append(a.on, id)
 	if a.open++; a.open == 1 {
 		a.since = time.Now()
 	}
 }
 
-func (m *model) endAwait(a *awaiting) {
+func (m *model) endAwait(a *awaiting, id string) {
 	m.awaitMu.Lock()
 	defer m.awaitMu.Unlock()
+	i := slices.Index(a.on, id)
+	a.on = slices.Delete(a.on, i, i+1)
 	if a.open--; a.open == 0 {
 		a.rested += time.Since(a.since)
 		a.ended = true
@@ -396,7 +406,7 @@ func (m *model) submitIn(t *rapid.T, ctx context.Context, parent string) {
 		}
 	}
 	require.NotContains(t, m.stories, handle.ID())
-	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, loose: m.mayWait(parent, kind, key), inputs: inputs, parent: parent, handle: handle}
+	m.stories[handle.ID()] = &story{deadline: deadline, priority: priority, kind: kind, key: key, loose: m.heldAbove(parent, kind, key), inputs: inputs, parent: parent, handle: handle}
 	m.order = append(m.order, handle.ID())
 }
 
@@ -618,13 +628,26 @@ func (m *model) requeue(t *rapid.T) {
 		return
 	}
 	s := m.stories[id]
-	err := m.w.hub.Requeue(id)
+	deadline := s.deadline
+	var err error
+	if later := rapid.IntRange(-1, 60).Draw(t, "deadline"); later < 0 {
+		err = m.w.hub.Requeue(id)
+	} else {
+		deadline = time.Time{}
+		if later > 0 {
+			deadline = time.Now().Add(time.Duration(later) * time.Second)
+		}
+		err = m.w.hub.RequeueUntil(id, deadline)
+	}
+	overdue := !deadline.IsZero() && !time.Now().Before(deadline)
+	require.Equal(t, overdue, errors.Is(err, routing.ErrExpired))
 	if s.pinned() && m.requeuedPart(t, s, err) || err != nil {
 		var full *routing.QueueFullError
-		require.True(t, errors.As(err, &full) || s.pinned() && errors.Is(err, routing.ErrSpokeGone), "%v", err)
+		require.True(t, overdue || errors.As(err, &full) || s.pinned() && errors.Is(err, routing.ErrSpokeGone), "%v", err)
 		return
 	}
-	s.loose = s.loose || m.mayWait(s.parent, s.kind, s.key)
+	s.deadline = deadline
+	s.loose = s.loose || m.heldAbove(s.parent, s.kind, s.key)
 	s.handle = m.find(t, id)
 }
 

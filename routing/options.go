@@ -52,7 +52,8 @@ type Options struct {
 	Store Store
 	// StoreTimeout is how long the store may take for a commit, and in loading until the next record comes. Default 10 s. Beyond it the store has failed: see [StoreError].
 	StoreTimeout time.Duration
-	// Interruptions is how many attempts of a task in a row the process may die during before it is quarantined, 1 to 1,000. Default 3. (A death that isn't
+	// Interruptions is how many attempts of a task in a row the process may die during before it is quarantined, 1 to 1,000. Default 3. Attempts that were given back,
+	// as at the end of a process in good order, don't count: they neither are such nor come between. (A death that isn't
 	// its fault is charged to it too, but of the tasks that are one short of this, only one of each type is tried at a time, beside those that await something.)
 	Interruptions int
 	// Snapshots is how many snapshots are kept of agents that aren't joined: see [Spoke.Save]. Beyond it the first snapshot of yet another agent takes the place of that whose agent

@@ -5,11 +5,13 @@ package routing
 //
 //   - A task that is tried again holds up those behind it until it is settled, in whatever way. It is tried again by the owner, also
 //     after an attempt that was charged.
+//   - When a task is cancelled, expires, or its attempt's time is over while it runs, the next begins as soon as its handler has returned or is
+//     given up as hung.
 //   - When the owner leaves, or is paused, the key gets another one; a task that the old one still runs is waited for. A key of
 //     which nothing has been started may also move when a spoke comes.
-//   - A subtask that has type and key in common with a task above it doesn't wait for that, which may be waiting for it, and may run on any spoke. Nor does
-//     one that would wait for a task which may be waiting for it by way of other keys: for one whose own subtasks are behind a task above it.
-//     Handlers that await tasks which aren't their subtasks can still end up waiting for each other in a circle: give such tasks a deadline.
+//   - None waits for its turn if those before it wait for it. A subtask that has type and key in common with a task above it doesn't wait for that, which may be
+//     waiting for it. And as soon as a handler awaits a task that waits for the handler's own, by whatever is in between, the first in that circle that isn't
+//     the first of its key goes before its turn. Such a task may run on any spoke.
 //   - While there is no spoke for its type at all, a key waits for one.
 //
 // Tasks without a key are balanced by Pick. Keys are placed under the hub's lock, under the same rules as Pick; if Place panics or returns

@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Quarantined returns the tasks in quarantine, oldest first, with the stacks of their attempts.
@@ -18,10 +19,18 @@ func (h *Hub) Quarantined() []TaskSnapshot {
 
 // Requeue takes a task out of quarantine and lets it wait again, with nothing charged; its attempts go on counting. Handles from
 // before keep their outcome; submitting the id again returns a handle of the new life. A subtask ends with its parent again, if that is
-// unsettled. A part of a broadcast runs on the spoke that has the path of its spoke now. Requeue needs room as a submit does, and fails with [ErrNotQuarantined], [ErrClosed], a [*QueueFullError], [ErrSpokeGone] if there is no such
+// unsettled. A part of a broadcast runs on the spoke that has the path of its spoke now. Requeue needs room as a submit does, and fails with [ErrNotQuarantined], [ErrClosed],
+// [ErrExpired] if the task's deadline has passed meanwhile (that of a [Deadline] or a Lifetime; see [Hub.RequeueUntil]), a [*QueueFullError], [ErrSpokeGone] if there is no such
 // spoke, or a [*StoreError]; the task stays in quarantine then, but for the last.
-func (h *Hub) Requeue(id string) error {
-	recorded, err := h.requeue(id)
+func (h *Hub) Requeue(id string) error { return h.requeueTask(id, nil) }
+
+// RequeueUntil is Requeue with another deadline than the task has had so far; the zero time is none.
+func (h *Hub) RequeueUntil(id string, deadline time.Time) error {
+	return h.requeueTask(id, &deadline)
+}
+
+func (h *Hub) requeueTask(id string, deadline *time.Time) error {
+	recorded, err := h.requeue(id, deadline)
 	if err == nil {
 		err = recorded.wait()
 	}
@@ -31,12 +40,25 @@ func (h *Hub) Requeue(id string) error {
 	return nil
 }
 
-func (h *Hub) requeue(id string) (recorded *batch, err error) {
+// requeue lets the task go on with a deadline, or its own if that is nil.
+func (h *Hub) requeue(id string, deadline *time.Time) (recorded *batch, err error) {
 	h.mu.Lock()
 	defer h.unlock()
 	t, err := h.inQuarantine(id)
 	if err == nil && h.closed != nil {
 		err = h.closed
+	}
+	now, end := h.clock.now(), int64(0)
+	if err == nil {
+		switch {
+		case deadline == nil:
+			end = t.deadline
+		case !deadline.IsZero():
+			end = h.clock.from(*deadline)
+		}
+		if end != 0 && end <= now {
+			err = ErrExpired
+		}
 	}
 	if err == nil {
 		if full := h.fullGate(t.lane); full != nil {
@@ -50,13 +72,12 @@ func (h *Hub) requeue(id string) (recorded *batch, err error) {
 	if err != nil {
 		return nil, err
 	}
-	now := h.clock.now()
 	h.quarantine.remove(t)
 	t.place = nowhere
 	again := &task{
 		id: t.id, key: t.key, lane: t.lane, seq: t.seq, value: t.value, maxAttempts: t.maxAttempts,
 		history: t.history.clone(), last: t.last, attempt: t.attempt,
-		submitted: t.submitted, deadline: t.deadline, extra: t.nextLife(),
+		submitted: t.submitted, deadline: end, extra: t.nextLife(),
 		state: StateQuarantined, level: t.level, loose: t.loose,
 	}
 	if t.saved != nil {

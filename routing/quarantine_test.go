@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,50 @@ func TestRequeueGivesAQuarantinedTaskANewLife(t *testing.T) {
 		assert.ErrorIs(t, err, routing.ErrQuarantined, "the old handle keeps its outcome")
 		assert.ErrorIs(t, w.hub.Requeue(old.ID()), routing.ErrNotQuarantined)
 	})
+}
+
+// Most are looked at late. Its input isn't thrown away, and it can be given more time.
+func TestATaskWhoseDeadlinePassesInQuarantineStaysThere(t *testing.T) {
+	for name, options := range map[string]routing.Options{
+		"deadline": {QuarantineAfter: 1},
+		"lifetime": {QuarantineAfter: 1, Types: map[string]routing.TypeOptions{double.Name(): {Lifetime: time.Hour}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options, func(w *world) {
+				s := w.join("a", 1, 1)
+				var submitted []routing.SubmitOption
+				if name == "deadline" {
+					submitted = append(submitted, in(time.Hour))
+				}
+				for _, id := range []string{"soon", "late"} {
+					w.submit(7, append(submitted, routing.ID(id))...)
+					s.settleOnly(routing.Crashed(errBroken, nil))
+					s.Resume()
+				}
+				require.NoError(t, w.hub.Requeue("soon"), "its deadline is an hour away")
+				synctest.Wait()
+				s.settleOnly(routing.Done(14))
+				w.pass(2 * time.Hour)
+				require.ErrorIs(t, w.hub.Requeue("late"), routing.ErrExpired)
+				require.ErrorIs(t, w.hub.RequeueUntil("late", time.Now()), routing.ErrExpired)
+				require.Len(t, w.hub.Quarantined(), 1)
+
+				require.NoError(t, w.hub.RequeueUntil("late", time.Now().Add(time.Minute)))
+				synctest.Wait()
+				assert.Equal(t, 7, s.only().Input())
+				assert.True(t, s.only().Info().Deadline.Equal(time.Now().Add(time.Minute)))
+				s.settleOnly(routing.Crashed(errBroken, nil))
+				s.Resume()
+				w.pass(time.Hour)
+				require.NoError(t, w.hub.RequeueUntil("late", time.Time{}))
+				synctest.Wait()
+				w.pass(time.Hour)
+				assert.Zero(t, s.only().Info().Deadline)
+				s.settleOnly(routing.Done(14))
+				assert.Equal(t, routing.StateDone, w.inspect("late").State)
+			})
+		})
+	}
 }
 
 func TestRequeueNeedsRoomAndAnOpenHub(t *testing.T) {

@@ -2,22 +2,22 @@ package routing
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
-// ErrCircular refuses to await one's own task, or one whose subtask one is: it would never come. Tasks of different families that await each other in a
-// circle aren't noticed: they wait until a deadline, a cancel or their contexts end it. Give tasks that await others by id a [Deadline].
-var ErrCircular = errors.New("a task can't await itself, nor the task that it is a subtask of")
-
-// leavesBehind reports whether the task is a subtask that the next attempt will find, as this one is over.
-func (l *Lease) leavesBehind(t *task) bool {
-	if l == nil || !l.over() {
-		return false
+// givesUp reports whether a task is to be cancelled as the wait for it has ended, after a submit with the attempt's context (nil is none) that found it or, if it is fresh,
+// was accepted. A subtask is its parent's, whichever attempt has submitted it; as long as there may be another attempt, which finds it, it is left to that.
+func (l *Lease) givesUp(t *task, fresh bool) bool {
+	if l == nil || t.lane.hub != l.hub {
+		return fresh
 	}
 	l.hub.mu.Lock()
-	defer l.hub.mu.Unlock()
-	return t.parentID() == l.hub.index.id(l.task)
+	subtask := t.parentID() == l.hub.index.id(l.task)
+	l.hub.mu.Unlock()
+	if subtask {
+		return !l.over()
+	}
+	return fresh
 }
 
 // leaseOf returns the lease of the attempt that ctx belongs to, or nil.
@@ -37,12 +37,11 @@ func (l *Lease) rest(awaited *task) error {
 	}
 	h := l.hub
 	h.mu.Lock()
-	for t := l.task; t != nil && awaited != nil; t = h.above(t) {
-		if t == awaited && !t.state.Settled() {
-			h.mu.Unlock()
-			return ErrCircular
-		}
+	if err := h.mayAwait(l, awaited); err != nil {
+		h.unlock()
+		return err
 	}
+	l.awaits(awaited)
 	var next *Lease
 	if l.waits++; l.waits == 1 && !l.returned {
 		now := h.clock.now()
@@ -70,8 +69,8 @@ func (l *Lease) rest(awaited *task) error {
 	return nil
 }
 
-// goOn undoes one rest. The handler goes on even if its credit and its probe are in use.
-func (l *Lease) goOn() {
+// goOn undoes one rest for a task. The handler goes on even if its credit and its probe are in use.
+func (l *Lease) goOn(awaited *task) {
 	if l == nil {
 		return
 	}
@@ -79,6 +78,7 @@ func (l *Lease) goOn() {
 	h := l.hub
 	h.mu.Lock()
 	defer h.unlock()
+	l.awaitsNoMore(awaited)
 	if l.waits--; l.waits > 0 || l.returned {
 		return
 	}

@@ -159,6 +159,8 @@ func (h *Hub) leaveSpoke(s *Spoke, cause error, now int64) {
 		}
 		if l.task.lease == l {
 			h.conclude(l.task, Released(cause), now)
+		} else {
+			h.wasTaken(l)
 		}
 	}
 	h.failPinned(s, cause, now)

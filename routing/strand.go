@@ -2,8 +2,8 @@ package routing
 
 import "fmt"
 
-// strand is the unsettled tasks of one key of one type, in the order in which they were accepted. Only the first is ever ready or leased, by
-// the strand's owner; the others wait behind it. All of it is guarded by the hub's mutex.
+// strand is the unsettled tasks of one key of one type, in the order in which they were accepted, those that wait for inputs too. Only the first is ever ready or
+// leased, by the strand's owner; the others wait behind it. All of it is guarded by the hub's mutex.
 type strand struct {
 	node[*strand] // the owner's strands
 	key           string
@@ -11,6 +11,7 @@ type strand struct {
 	begun         bool // the owner was given a lease of it: as long as it is able, it stays the owner
 	head          *task
 	behind        list[*task]
+	blocked       int // tasks that wait for inputs
 }
 
 func (st *strand) links() *node[*strand] { return &st.node }
@@ -23,8 +24,8 @@ func (h *Hub) thread(t *task) {
 	}
 	l := t.lane
 	st := l.strands[t.key]
-	if st != nil && h.waitsFor(st, t) {
-		t.loose = true // or nobody would get on
+	if st != nil && h.below(t, st) {
+		t.loose = true // that may be waiting for it
 		return
 	}
 	l.threaded++
@@ -42,35 +43,6 @@ func (h *Hub) thread(t *task) {
 	}
 	l.strands[t.key] = st
 	st.own(h.place(l, st))
-}
-
-// waitsFor reports whether what is before a task in a strand waits for that task: because a task above it is there, or because the strand's first has subtasks that are
-// behind others in their strands, which wait for it, and so on. Every circle of tasks that await their subtasks is closed by a subtask that is accepted, and so found here.
-func (h *Hub) waitsFor(st *strand, t *task) bool {
-	if t.parentID() == "" {
-		return false
-	}
-	strands, seen := []*strand{st}, map[*strand]bool{st: true}
-	for i := 0; i < len(strands); i++ {
-		if h.below(t, strands[i]) {
-			return true
-		}
-		family := []*task{strands[i].head}
-		for len(family) > 0 {
-			member := family[len(family)-1]
-			family = family[:len(family)-1]
-			if other := member.strand; other != nil && other.head != member && !seen[other] {
-				seen[other] = true
-				strands = append(strands, other)
-			}
-			if k := member.kinship(); k != nil {
-				for sub := k.subtasks.head; sub != nil; sub = sub.siblings.next {
-					family = append(family, sub.task)
-				}
-			}
-		}
-	}
-	return false
 }
 
 // below reports whether a task above this one is in the strand. It goes by ids and past settled tasks: the new life of one that was requeued isn't
@@ -106,6 +78,9 @@ func (h *Hub) unthread(t *task) {
 	if st == nil {
 		return
 	}
+	if t.place == blocked {
+		st.blocked--
+	}
 	t.strand = nil
 	l.threaded--
 	st.owner.owned--
@@ -121,6 +96,59 @@ func (h *Hub) unthread(t *task) {
 	}
 	st.behind.remove(st.head)
 	if st.head.place == behind {
+		h.enqueueOwned(st.head, false)
+	}
+}
+
+// loosen lets a task that isn't the first of its strand go on before its turn.
+func (h *Hub) loosen(t *task) {
+	h.unthread(t)
+	t.loose = true
+	h.journal.mark(t)
+	if t.place == behind {
+		h.takeOut(t)
+		h.enqueue(t, false)
+	}
+}
+
+// predecessor returns a task that this one waits for because it isn't its turn, by which all others that keep it from that are found, if they wait for something
+// themselves; nil if it is its turn.
+func (t *task) predecessor() *task {
+	st := t.strand
+	switch {
+	case st == nil || st.head == t:
+		return nil
+	case st.blocked == 0 || t.prev == nil: // those in between only wait for the first
+		return st.head
+	default:
+		return t.prev
+	}
+}
+
+// isNext reports whether a task in a strand may begin: all before it are settled, and the handler of the last has returned.
+func (t *task) isNext() bool { return t.strand.head == t && t.lane.taken[t.key] == nil }
+
+// takeBack takes a lease back that its spoke has not returned. Until it does, or leaves, no other task in the strand begins.
+func (h *Hub) takeBack(l *Lease, cause error) {
+	h.revoked = append(h.revoked, revocation{l, cause})
+	t := l.task
+	if t.strand == nil || l.spoke.left {
+		return
+	}
+	if t.lane.taken == nil {
+		t.lane.taken = make(map[string]*Lease)
+	}
+	t.lane.taken[t.key] = l
+}
+
+// wasTaken lets the strand of a lease go on that was taken back: its handler has returned, or will not be waited for.
+func (h *Hub) wasTaken(l *Lease) {
+	lane, key := l.task.lane, l.task.key
+	if lane.taken[key] != l {
+		return
+	}
+	delete(lane.taken, key)
+	if st := lane.strands[key]; st != nil && st.head.place == behind {
 		h.enqueueOwned(st.head, false)
 	}
 }
@@ -180,7 +208,7 @@ func (t *task) seat() *seat {
 // enqueueOwned makes a task ready for the one seat that may have it, if it is its turn.
 func (h *Hub) enqueueOwned(t *task, front bool) {
 	if st := t.strand; st != nil {
-		if st.head != t {
+		if !t.isNext() {
 			t.place = behind
 			h.plan(t)
 			return

@@ -91,8 +91,8 @@ func RetryBackoff(b Backoff) SubmitOption {
 	}
 }
 
-// Wait makes the submit block while the queue is full, until there is room or its context ends. Blocked submitters are
-// admitted in the order in which they came.
+// Wait makes the submit block while the queue is full: until there is room, its context ends, or the task's deadline (also that of its type's Lifetime) has
+// passed. Blocked submitters are admitted in the order in which they came.
 func Wait() SubmitOption {
 	return func(s *submission) { s.wait = true }
 }

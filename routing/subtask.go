@@ -216,9 +216,10 @@ func (w *waiter) leaveParent() {
 	}
 }
 
-// letInSubtask lets a subtask that waits for a place in without one, if its parent has no other.
+// letInSubtask lets a subtask that waits for a place in without one, if its parent has no other. If it has, the end of the next is waited for.
 func (h *Hub) letInSubtask(parent *task, now int64) {
-	for k := parent.extra.kinship; k.subtasks.size == 0 && len(k.submitted) > 0; {
+	k := parent.extra.kinship
+	for k.subtasks.size == 0 && len(k.submitted) > 0 {
 		w := k.submitted[0]
 		if h.turnedAway(w, now) {
 			continue
@@ -229,6 +230,7 @@ func (h *Hub) letInSubtask(parent *task, now int64) {
 		}
 		h.letIn(w, now)
 	}
+	h.disentanglePlace(parent)
 }
 
 // spent reports whether a subtask with this id has been tried in vain, so that another attempt of its parent tries anew.

@@ -443,6 +443,37 @@ func TestDoInAHandlerCancelsItsSubtaskIfItsOwnContextEnds(t *testing.T) {
 	})
 }
 
+func TestDoInAHandlerCancelsASubtaskThatAnEarlierAttemptHasSubmitted(t *testing.T) {
+	for name, do := range map[string]func(context.Context, *world) error{
+		"do": func(ctx context.Context, w *world) error { _, err := shout.Do(ctx, w.hub, "x"); return err },
+		"broadcast": func(ctx context.Context, w *world) error {
+			replies, err := shout.Broadcast(ctx, w.hub, "x")
+			require.NoError(w.t, err)
+			return replies[0].Err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, routing.Options{}, func(w *world) {
+				sub := w.join("sub", 1, 1, shout.Name())
+				parent := w.join("parent", 1, 1)
+				w.submit(1)
+				begun := parent.only().Context(context.Background())
+				go func() { _ = do(begun, w) }()
+				synctest.Wait()
+				lease := sub.only()
+				parent = parent.crash("parent")
+				w.pass(2 * time.Second)
+				require.Equal(t, routing.StateLeased, w.inspect(lease.ID()).State, "it is left to the next attempt")
+				ctx, cancel := context.WithTimeout(parent.only().Context(context.Background()), time.Second)
+				defer cancel()
+				assert.ErrorIs(t, do(ctx, w), routing.ErrCancelled)
+				assert.Equal(t, routing.StateCancelled, w.inspect(lease.ID()).State)
+				assert.EqualValues(t, 2, w.hub.Counts().Accepted)
+			})
+		})
+	}
+}
+
 func TestSubtasksOfAnAttemptThatIsOverAreRefused(t *testing.T) {
 	inWorld(t, routing.Options{}, func(w *world) {
 		s := w.join("a", 1, 1)
@@ -680,11 +711,12 @@ func TestSubtasksWithKeysOfOthersDoNotWaitInACircle(t *testing.T) {
 	}
 }
 
-// Whatever keys tasks and their subtasks have, all get on; now and then an attempt fails.
+// Whatever keys tasks and their subtasks have, and whatever needs what, all get on; now and then an attempt fails, or a task goes into quarantine and is requeued.
 func TestSubtasksWithAnyKeysGetOn(t *testing.T) {
+	const sound, fragile = 3, 4
 	for seed := range uint64(30) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, quietSystem(), routing.Options{Balancer: routing.ConsistentHash()})
+			w := newWorld(t, quietSystem(), routing.Options{Balancer: routing.ConsistentHash(), QuarantineAfter: 1})
 			defer w.end()
 			for s := range 3 {
 				w.work(fmt.Sprint("spoke ", s), 1+s, func(ctx context.Context, depth int) (int, error) {
@@ -695,14 +727,22 @@ func TestSubtasksWithAnyKeysGetOn(t *testing.T) {
 					time.Sleep(time.Duration(random.IntN(5)) * time.Second)
 					var subs []*routing.Handle[int]
 					for i := range random.IntN(4) * min(depth, 1) {
-						sub, err := double.Submit(ctx, w.hub, depth-1, routing.ID(fmt.Sprint(info.ID, "/", i)), routing.Key(fmt.Sprint("key ", random.IntN(4))))
+						options := []routing.SubmitOption{routing.ID(fmt.Sprint(info.ID, "/", i)), routing.Key(fmt.Sprint("key ", random.IntN(4)))}
+						if i > 0 && random.IntN(3) == 0 {
+							options = append(options, routing.After(subs[i-1]))
+						}
+						sub, err := double.Submit(ctx, w.hub, depth-1, options...)
 						if err != nil {
 							return 0, err
 						}
 						subs = append(subs, sub)
 						time.Sleep(time.Duration(random.IntN(2)) * time.Second)
 					}
-					if info.Attempt == 1 && random.IntN(4) == 0 {
+					switch {
+					case info.Attempt > 1:
+					case depth == fragile:
+						panic("crash")
+					case random.IntN(4) == 0:
 						return 0, errBroken
 					}
 					for _, sub := range subs {
@@ -714,7 +754,19 @@ func TestSubtasksWithAnyKeysGetOn(t *testing.T) {
 				})
 			}
 			for i := range 12 {
-				w.submit(3, routing.ID(fmt.Sprint("top ", i)), routing.Key(fmt.Sprint("key ", i%4)))
+				key := func(i int) routing.SubmitOption { return routing.Key(fmt.Sprint("key ", i%4)) }
+				if i%3 == 0 {
+					w.submit(fragile, key(i))
+					continue
+				}
+				top := w.submit(sound, routing.ID(fmt.Sprint("top ", i)), key(i))
+				w.submit(0, routing.After(top), key(i+int(seed)))
+			}
+			for range 100 {
+				w.pass(5 * time.Second)
+				for _, crashed := range w.hub.Quarantined() {
+					require.NoError(t, w.hub.Requeue(crashed.ID))
+				}
 			}
 			w.pass(24 * time.Hour)
 			counts := w.hub.Counts()

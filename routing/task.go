@@ -63,7 +63,7 @@ type TaskSnapshot struct {
 	Submitted time.Time
 	// Errors counts attempts that ended with an error, Strikes those that crashed, hung or timed out. All others were not charged.
 	Errors, Strikes int
-	// Interrupted counts attempts in a row during which the process died. See [Options.Interruptions].
+	// Interrupted counts attempts in a row during which the process died, leaving out those that were given back. See [Options.Interruptions].
 	Interrupted int
 	// Attempts are the last attempts, at most 32, oldest first; Forgotten counts those before.
 	Attempts  []Attempt

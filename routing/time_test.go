@@ -63,6 +63,26 @@ func TestADeadlineEndsARunningTaskAtOnce(t *testing.T) {
 	})
 }
 
+// ErrExpired may also be what somebody else cancels with: a handler that Do's a detached task passes the end of its own on.
+func TestACancelWithErrExpiredEndsTheContextAtOnce(t *testing.T) {
+	for name, options := range map[string][]routing.SubmitOption{"without a deadline": nil, "before it": {in(time.Hour)}} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, routing.Options{}, func(w *world) {
+				s := w.join("a", 1, 1)
+				handle := w.submit(1, options...)
+				ctx := s.only().Context(context.Background())
+				derived, cancel := context.WithCancel(ctx)
+				defer cancel()
+				require.True(t, handle.Cancel(routing.ErrExpired))
+				for _, c := range []context.Context{ctx, derived} {
+					assert.Equal(t, context.Canceled, c.Err())
+					assert.Equal(t, routing.ErrExpired, context.Cause(c))
+				}
+			})
+		})
+	}
+}
+
 func TestAResultAtTheDeadlineIsTooLateHoweverLateTheHubIs(t *testing.T) {
 	inWorld(t, routing.Options{}, func(w *world) {
 		s := w.join("a", 1, 1)

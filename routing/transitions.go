@@ -81,7 +81,7 @@ func (h *Hub) conclude(t *task, o Outcome, now int64) {
 	l := t.lease
 	t.end(now, o)
 	if !l.returned {
-		h.revoked = append(h.revoked, revocation{l, revocationCause(o)})
+		h.takeBack(l, revocationCause(o))
 	}
 	v := judge(o, int(t.errors), int(t.strikes), int(t.maxAttempts), t.lane.quarantineAfter)
 	switch v.charge {
@@ -217,7 +217,7 @@ func (h *Hub) cutShort(t *task, state State, o Outcome, cause error, now int64) 
 	if l := t.lease; l != nil {
 		t.end(now, o)
 		if !l.returned {
-			h.revoked = append(h.revoked, revocation{l, cause})
+			h.takeBack(l, cause)
 		}
 	}
 	h.settle(t, state, o, now)

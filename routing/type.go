@@ -57,9 +57,9 @@ func (t Type[In, Out]) submit(ctx context.Context, to Submitter, in In, opts []S
 	return (*Handle[Out])(task), fresh, err
 }
 
-// Do submits a task and awaits its result. When ctx ends first, the task is cancelled with the cause of ctx. Only the wait ends if the task was
-// submitted by someone else under the same [ID], or if it is a subtask and ctx ended with the attempt of its parent: then the next
-// attempt finds it.
+// Do submits a task and awaits its result. When ctx ends first, the task is cancelled with the cause of ctx, also if it is a subtask that an earlier
+// attempt of its parent has submitted. Only the wait ends if the task was submitted by someone else under the same [ID], or if it is a subtask and ctx ended with
+// the attempt of its parent: then the next attempt finds it.
 func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...SubmitOption) (Out, error) {
 	handle, fresh, err := t.submit(ctx, to, in, opts)
 	if err != nil {
@@ -67,7 +67,7 @@ func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...Subm
 		return zero, err
 	}
 	if err := handle.wait(ctx); err != nil {
-		if !fresh || leaseOf(ctx).leavesBehind(handle.task()) {
+		if !leaseOf(ctx).givesUp(handle.task(), fresh) {
 			var zero Out
 			return zero, err
 		}

@@ -20,7 +20,8 @@ type TypeOptions struct {
 	RetryBackoff    Backoff
 	// AttemptTimeout replaces [Options.AttemptTimeout]; negative is no limit.
 	AttemptTimeout time.Duration
-	// Lifetime gives each task without a [Deadline] one, so long after its submit. Default 0, none.
+	// Lifetime gives each task without a [Deadline] one, so long after its submit. Default 0, none. [Hub.RequeueUntil]
+	// gives one that comes out of quarantine late another.
 	Lifetime time.Duration
 }
 
