@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -19,7 +21,7 @@ import (
 
 // console is the face of a run: results to stdout, the log to stderr.
 type console struct {
-	out    io.Writer
+	out    *audience
 	log    io.Writer
 	json   bool
 	colour bool // of what goes to log
@@ -36,12 +38,14 @@ type console struct {
 const progressEvery = 2 * time.Second
 
 func newConsole(out, log io.Writer, cfg config, getenv func(string) string) *console {
-	c := &console{out: out, log: log, json: cfg.json, colour: wantsColour(cfg, log, getenv), ascii: cfg.ascii, interrupts: make(chan os.Signal, 2)}
+	c := &console{log: log, json: cfg.json, colour: wantsColour(cfg, log, getenv), ascii: cfg.ascii, interrupts: make(chan os.Signal, 2)}
+	left := func() { c.interrupt(syscall.SIGPIPE) }
+	c.out = &audience{Writer: out, left: left}
 	level := slog.LevelInfo
 	if cfg.quiet {
 		level = slog.LevelError
 	}
-	handler := slog.Handler(tint.NewTextHandler(log, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !c.colour}))
+	handler := slog.Handler(tint.NewTextHandler(&audience{Writer: log, left: left}, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !c.colour}))
 	if canDraw(cfg, out, log, getenv) {
 		c.live = &live{began: time.Now()}
 		handler = instead{handler, c.live}
@@ -142,16 +146,16 @@ type pointer struct{ what, where string }
 func (c *console) summary(s summary.Summary, pointers ...pointer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var text bytes.Buffer // written in one go: whoever reads the first lines only needn't hear the rest
 	if c.json {
-		return s.WriteJSON(c.out)
+		_ = s.WriteJSON(&text) // a buffer takes everything
+	} else {
+		_ = s.WriteText(&text)
+		text.WriteByte('\n')
+		for _, p := range pointers {
+			fmt.Fprintf(&text, "%-8s %s\n", p.what, p.where)
+		}
 	}
-	if err := s.WriteText(c.out); err != nil {
-		return err
-	}
-	text := "\n"
-	for _, p := range pointers {
-		text += fmt.Sprintf("%-8s %s\n", p.what, p.where)
-	}
-	_, err := io.WriteString(c.out, text)
+	_, err := c.out.Writer.Write(text.Bytes()) // the run is over: that nobody reads on can't end it any more
 	return err
 }
