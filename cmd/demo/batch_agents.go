@@ -42,7 +42,7 @@ var operations = map[string]string{
 }
 
 // batchTaskID is the id under which the hub knows an item. It is none that the demo's own tasks have.
-func batchTaskID(id string) string { return "item:" + id }
+func batchTaskID(id string) string { return "item:" + task.Subject(id) }
 
 // disturbed is the id by which a plan decides what goes wrong with an item: as with a summary.
 func disturbed(taskID string) string { return task.SummarizeID(taskID) }

@@ -146,6 +146,33 @@ func TestBatchOfRequests(t *testing.T) {
 	require.Contains(t, stdout, "2 done, 1 failed; 3 computed again")
 }
 
+// An id may hold whatever JSON can say: it is the user's, and comes back as it was.
+func TestBatchWithUnprintableIDs(t *testing.T) {
+	t.Parallel()
+	ids := []string{"a\tb", "a\nb", "\x00", "non\u00a0breaking", "family \U0001f469\u200d\U0001f467", `"a\tb"`, "\ue000", "\x1b[2J"}
+	ids = append(ids, strings.Repeat("\x00", batch.MaxID))
+	var lines []string
+	for _, id := range ids {
+		quoted, err := json.Marshal(id)
+		require.NoError(t, err)
+		lines = append(lines, fmt.Sprintf(`{"custom_id":%s,"method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"Hello."}]}}`, quoted))
+	}
+	input, out := writeBatch(t, lines...), t.TempDir()
+	code, stdout, stderr := demo("--input", input, "--out", out, "--json")
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	require.ElementsMatch(t, ids, settledLines(stdout))
+	var got []string
+	for _, r := range results(t, read(t, out, batch.OutputFile)) {
+		got = append(got, r.CustomID)
+	}
+	require.Equal(t, ids, got)
+	code, stdout, stderr = demo("verify", out)
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	code, stdout, stderr = demo("--resume", "--out", out, "--json")
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	require.Zero(t, summaryOf(t, stdout).Model.Requests, "all is recorded")
+}
+
 // Agents crash and the model fails, and the output is what it is without.
 func TestBatchUnderChaos(t *testing.T) {
 	t.Parallel()
