@@ -109,7 +109,7 @@ func (c *crew) ask(ctx context.Context, to *line, info routing.TaskInfo, prompt 
 	return answer.Text, err
 }
 
-// hopeless reports whether the model refused the request as such, or the key: asking again won't help.
+// hopeless reports whether the model refused the request as such, or the key, or is elsewhere: asking again won't help.
 func hopeless(err error) bool {
 	var refused *model.StatusError
 	if !errors.As(err, &refused) {
@@ -119,7 +119,7 @@ func hopeless(err error) bool {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
 	default:
-		return refused.Code >= 400 && refused.Code < 500
+		return refused.Code >= 300 && refused.Code < 500
 	}
 }
 

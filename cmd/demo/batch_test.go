@@ -248,6 +248,25 @@ func TestBatchAtAForeignModel(t *testing.T) {
 	require.Equal(t, `/v1/responses {"model":"other"}`, *got[2].Load())
 }
 
+// What won't be otherwise the next time is asked for once.
+func TestBatchAsksOnceWhereAskingAgainIsVain(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		http.Redirect(w, r, "/login", http.StatusFound)
+	}))
+	defer server.Close()
+	input, out := writeBatch(t, requests(1)...), t.TempDir()
+	code, _, stderr := demo("--input", input, "--out", out, "--llm", server.URL)
+	require.Equal(t, summary.ExitTasks, code, stderr)
+	require.EqualValues(t, 1, asked.Load())
+	faulty := results(t, read(t, out, batch.ErrorsFile))
+	require.Len(t, faulty, 1)
+	require.Equal(t, 302, faulty[0].Response.StatusCode)
+	require.Equal(t, "the service is at /login", faulty[0].Response.Body.Error.Message)
+}
+
 // Bad input and bad use are told in three lines at most, and before anything is done.
 func TestBatchUsageErrors(t *testing.T) {
 	t.Parallel()

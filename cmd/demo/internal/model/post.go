@@ -49,7 +49,7 @@ func (c Client) post(ctx context.Context, q Question, path string, body []byte) 
 	valid := json.Valid(reply.Body) && len(data) <= maxAnswer
 	if resp.StatusCode != http.StatusOK {
 		if !valid {
-			if reply.Body, err = json.Marshal(chatError{apiError{Message: brief(string(data[:min(len(data), maxErrorBody)])), Type: "not_json"}}); err != nil {
+			if reply.Body, err = json.Marshal(chatError{apiError{Message: refusal(resp, data[:min(len(data), maxErrorBody)]), Type: "not_json"}}); err != nil {
 				return Reply{}, &FormatError{err}
 			}
 		}
