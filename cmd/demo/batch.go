@@ -58,8 +58,9 @@ func runBatch(ctx, stop context.Context, cfg config, console *console) error {
 	defer closeTelemetry()
 
 	s, err := conductBatch(stop, cfg, file, rec, console, tell)
-	err = errors.Join(err, rec.close(), console.summary(s, batchPointers(s, cfg)...))
-	return exitOf(s, err)
+	err = errors.Join(err, rec.close())
+	s.Break(err)
+	return exitOf(s, errors.Join(err, console.summary(s, batchPointers(s, cfg, err == nil)...)))
 }
 
 // needsModel checks that the model can do what the batch wants of it.
@@ -249,13 +250,14 @@ func (c *console) item(item batch.Item, ok bool) {
 	c.line(l)
 }
 
-// batchPointers say where the output of a batch is, and how it goes on if it was cut short.
-func batchPointers(s summary.Summary, cfg config) []pointer {
-	all := []pointer{{"output", filepath.Join(cfg.out, batch.OutputFile)}}
-	if path := filepath.Join(cfg.out, batch.ErrorsFile); exists(path) {
-		all = append(all, pointer{"errors", path})
+// batchPointers say where the output of a batch is, if it was written, and how it goes on if it was cut short or wasn't.
+func batchPointers(s summary.Summary, cfg config, written bool) (all []pointer) {
+	for _, p := range []pointer{{"output", filepath.Join(cfg.out, batch.OutputFile)}, {"errors", filepath.Join(cfg.out, batch.ErrorsFile)}} {
+		if written && exists(p.where) {
+			all = append(all, p)
+		}
 	}
-	if s.ExitCode == summary.ExitInterrupted || s.ExitCode == summary.ExitTimeout {
+	if !written || s.ExitCode == summary.ExitInterrupted || s.ExitCode == summary.ExitTimeout {
 		all = append(all, pointer{"go on", "demo --resume --store " + cfg.store})
 	}
 	return all

@@ -3,10 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/batch"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
 )
@@ -26,6 +28,39 @@ func TestAFolderThatCannotBeWrittenTo(t *testing.T) {
 	require.Equal(t, summary.ExitUsage, code)
 	require.Empty(t, stdout)
 	require.Contains(t, stderr, "demo: --out: nothing can be written there: ")
+}
+
+// What can't be written when all is done is in the verdict, and nothing is pointed to that isn't there.
+func TestFilesThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ input, file string }{
+		"audit": {source.Embedded, htmlFile}, "batch": {writeBatch(t, requests(2)...), batch.OutputFile},
+	} {
+		for _, form := range []string{"--json", "--quiet"} {
+			t.Run(name+form, func(t *testing.T) {
+				t.Parallel()
+				out := t.TempDir()
+				require.NoError(t, os.Mkdir(filepath.Join(out, test.file), 0o755)) // it stands in the way
+				code, stdout, stderr := demo("--input", test.input, "--chaos", "off", "--out", out, form)
+				require.Equal(t, summary.ExitBroken, code)
+				require.Contains(t, stderr, "demo: books: rename ")
+				if form == "--quiet" {
+					require.Contains(t, stdout, "verdict    invariant broken (seed 1, exit code 1)\n           books: rename ")
+					require.NotContains(t, stdout, "\nreport ")
+					require.NotContains(t, stdout, "\noutput ")
+					require.Equal(t, name == "batch", strings.Contains(stdout, "\ngo on    demo --resume --store "))
+					return
+				}
+				s := summaryOf(t, stdout)
+				require.Equal(t, summary.VerdictBroken, s.Verdict)
+				require.Equal(t, summary.ExitBroken, s.ExitCode)
+				require.Len(t, s.Problems, 1)
+				if name == "audit" {
+					require.Contains(t, read(t, out, summaryFile), `"verdict":"invariant broken"`)
+				}
+			})
+		}
+	}
 }
 
 func TestVerifyOfAFile(t *testing.T) {
