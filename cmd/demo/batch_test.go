@@ -248,6 +248,20 @@ func TestBatchAtAForeignModel(t *testing.T) {
 	require.Equal(t, `/v1/responses {"model":"other"}`, *got[2].Load())
 }
 
+// The embedded model takes whatever a line may have, and JSON may make six bytes of one.
+func TestBatchOfLongLines(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("<", batch.MaxLine-200)
+	input, out := writeBatch(t, `{"id":"a","type":"chat","input":"`+long+`"}`, `{"id":"b","type":"summarize","input":"`+long+`"}`), t.TempDir()
+	code, _, stderr := demo("--input", input, "--out", out)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	input, out = writeBatch(t, strings.Replace(requests(1)[0], "Tell", "Tell"+long, 1)), t.TempDir()
+	code, _, stderr = demo("--input", input, "--out", out)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	code, stdout, stderr := demo("verify", out)
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+}
+
 // What won't be otherwise the next time is asked for once.
 func TestBatchAsksOnceWhereAskingAgainIsVain(t *testing.T) {
 	t.Parallel()
