@@ -125,6 +125,7 @@ func conductBatch(stop context.Context, cfg config, file *batch.File, rec *recor
 	progress()
 	cut()
 
+	pushTelemetry(tell, console)
 	c := closing{stop: stop, cfg: cfg, job: j.job, watch: watch, crew: &crew.crew, record: rec}
 	s := c.summary(tree, server)
 	j.judge(&s)

@@ -106,6 +106,13 @@ func openTelemetry(ctx context.Context, cfg config, console *console) (tell *tel
 	}, nil
 }
 
+// pushTelemetry sends the metrics of a run whose tree still runs. See [telemetry.Telemetry.Push].
+func pushTelemetry(tell *telemetry.Telemetry, console *console) {
+	if err := tell.Push(context.Background()); err != nil {
+		console.logger.Warn("telemetry is lost", "error", err)
+	}
+}
+
 // exitOf is the error, with its exit code, that a run ends with; nil if all is as it should be.
 func exitOf(s summary.Summary, err error) error {
 	switch {
@@ -191,6 +198,7 @@ func conduct(stop context.Context, cfg config, in *source.Input, rec *record, co
 	progress()
 	cut()
 
+	pushTelemetry(tell, console)
 	c := closing{stop: stop, cfg: cfg, drills: planted, owed: owed, job: j, watch: watch, crew: crew, record: rec}
 	s := c.summary(tree, server)
 	err = writeFiles(cfg, in, plan, j.records, &s, course.end(s))
