@@ -30,6 +30,20 @@ func TestAFolderThatCannotBeWrittenTo(t *testing.T) {
 	require.Contains(t, stderr, "demo: --out: nothing can be written there: ")
 }
 
+// A folder is of one kind of run: verify would pass over the other.
+func TestAuditAndBatchHaveFoldersOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	audit, work := []string{"--input", source.Embedded, "--chaos", "off", "--out"}, []string{"--input", writeBatch(t, requests(1)...), "--out"}
+	for _, order := range [][2][]string{{audit, work}, {work, audit}} {
+		out := t.TempDir()
+		code, stdout, stderr := demo(append(order[0], out)...)
+		require.Equal(t, summary.ExitOK, code, stdout+stderr)
+		code, stdout, stderr = demo(append(order[1], out)...)
+		require.Equal(t, summary.ExitUsage, code, stdout)
+		require.Contains(t, stderr, "of another kind of run: name a folder of its own")
+	}
+}
+
 // What can't be written when all is done is in the verdict, and nothing is pointed to that isn't there.
 func TestFilesThatCannotBeWritten(t *testing.T) {
 	t.Parallel()

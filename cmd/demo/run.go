@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/batch"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/books"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
@@ -53,13 +54,13 @@ func run(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg, os.Getenv)
-	batch, err := meansBatch(&cfg)
+	asBatch, err := meansBatch(&cfg)
 	if err != nil {
 		return err
 	}
 	stop, release := interrupts(console, cfg.timeout)
 	defer release()
-	if batch {
+	if asBatch {
 		return runBatch(ctx, stop, cfg, console)
 	}
 	rec, err := openRecord(&cfg, console)
@@ -73,7 +74,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	if err := rec.begin(&cfg, in); err != nil {
 		return errors.Join(err, rec.close())
 	}
-	if cfg.out, err = outputFolder(cfg.out); err != nil {
+	if cfg.out, err = outputFolder(cfg.out, batch.RunFile, batch.StoreFile); err != nil {
 		return errors.Join(err, rec.close())
 	}
 	tell, closeTelemetry, err := openTelemetry(ctx, cfg, console)
@@ -125,10 +126,16 @@ func exitOf(s summary.Summary, err error) error {
 	}
 }
 
-// outputFolder makes the folder for the files, and sees that they can be written to it, before any work is done.
-func outputFolder(dir string) (string, error) {
+// outputFolder makes the folder for the files, and sees that they can be written to it, before any work is done. A folder with one of the others, files of
+// another kind of run, is refused: verify could check one of the two only.
+func outputFolder(dir string, others ...string) (string, error) {
 	if dir == "" {
 		return os.MkdirTemp("", "mistersmith-")
+	}
+	for _, name := range others {
+		if exists(filepath.Join(dir, name)) {
+			return "", fmt.Errorf("--out: %s is there, of another kind of run: name a folder of its own", filepath.Join(dir, name))
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("--out: %w", err)
