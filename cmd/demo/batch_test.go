@@ -265,20 +265,33 @@ func TestBatchOfLongLines(t *testing.T) {
 // What won't be otherwise the next time is asked for once.
 func TestBatchAsksOnceWhereAskingAgainIsVain(t *testing.T) {
 	t.Parallel()
-	var asked atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
-		http.Redirect(w, r, "/login", http.StatusFound)
-	}))
-	defer server.Close()
-	input, out := writeBatch(t, requests(1)...), t.TempDir()
-	code, _, stderr := demo("--input", input, "--out", out, "--llm", server.URL)
-	require.Equal(t, summary.ExitTasks, code, stderr)
-	require.EqualValues(t, 1, asked.Load())
-	faulty := results(t, read(t, out, batch.ErrorsFile))
-	require.Len(t, faulty, 1)
-	require.Equal(t, 302, faulty[0].Response.StatusCode)
-	require.Equal(t, "the service is at /login", faulty[0].Response.Body.Error.Message)
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		check  func(resultLine)
+	}{
+		"moved": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, func(r resultLine) {
+			require.Equal(t, 302, r.Response.StatusCode)
+			require.Equal(t, "the service is at /login", r.Response.Body.Error.Message)
+		}},
+		"long": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", model.MaxReply)+"{}") }, func(r resultLine) {
+			require.Equal(t, batch.CodeFailed, r.Error.Code)
+			require.Equal(t, "the model failed: bad answer: it has more than 4194304 bytes", r.Error.Message)
+		}},
+	} {
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			test.answer(w, r)
+		}))
+		defer server.Close()
+		input, out := writeBatch(t, requests(1)...), t.TempDir()
+		code, _, stderr := demo("--input", input, "--out", out, "--llm", server.URL)
+		require.Equal(t, summary.ExitTasks, code, stderr)
+		require.EqualValues(t, 1, asked.Load(), name)
+		faulty := results(t, read(t, out, batch.ErrorsFile))
+		require.Len(t, faulty, 1)
+		test.check(faulty[0])
+	}
 }
 
 // Bad input and bad use are told in three lines at most, and before anything is done.

@@ -199,7 +199,7 @@ func readWhole(body io.Reader, onChunk func(string)) (Completion, error) {
 	case err != nil:
 		return Completion{}, &CutError{Received: len(data), Err: err}
 	case len(data) > maxAnswer:
-		return Completion{}, &FormatError{errStreamTooLong}
+		return Completion{}, &FormatError{ErrTooLong}
 	}
 	var whole chatResponse
 	if err := json.Unmarshal(data, &whole); err != nil {

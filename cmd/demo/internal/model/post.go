@@ -60,7 +60,7 @@ func (c Client) post(ctx context.Context, q Question, path string, body []byte) 
 	case err != nil:
 		return Reply{}, &CutError{Received: len(data), Err: err}
 	case len(data) > maxAnswer:
-		return Reply{}, &FormatError{errStreamTooLong}
+		return Reply{}, &FormatError{ErrTooLong}
 	case !valid:
 		return Reply{}, &FormatError{errNotJSON}
 	}
