@@ -281,14 +281,6 @@ func verifyBatch(dir string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range v.Findings {
-		if _, err := fmt.Fprintln(out, f); err != nil {
-			return err
-		}
-	}
-	if n := len(v.Findings); n > 0 {
-		return exitError{fmt.Errorf("%d findings: the results are not what the input yields", n), summary.ExitBroken}
-	}
-	_, err = fmt.Fprintf(out, "verified: %d %s of %s, each with one line: %d done, %d failed; %d computed again\n", v.Run.Items, v.Run.Form, v.Run.Input, v.OK, v.Failed, v.Computed)
-	return err
+	return verdict(out, v.Findings, fmt.Sprintf("verified: %d %s of %s, each with one line: %d done, %d failed; %d computed again\n",
+		v.Run.Items, v.Run.Form, v.Run.Input, v.OK, v.Failed, v.Computed))
 }

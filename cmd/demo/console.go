@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -31,7 +31,8 @@ type console struct {
 
 	interrupts chan os.Signal // that are to be heard of
 
-	mu sync.Mutex // guards out: events come from several goroutines
+	mu        sync.Mutex // guards out, and what follows: events come from several goroutines
+	unprinted error      // why a line could not be printed, if one couldn't
 }
 
 // progressEvery is how often a run says how far it is.
@@ -79,7 +80,8 @@ func (c *console) line(v any) {
 	if err == nil {
 		_, err = c.out.Write(append(b, '\n'))
 	}
-	if err != nil {
+	if err != nil && c.unprinted == nil {
+		c.unprinted = err
 		c.logger.Error("cannot print", "error", err)
 	}
 }
@@ -146,9 +148,9 @@ type pointer struct{ what, where string }
 func (c *console) summary(s summary.Summary, pointers ...pointer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var text bytes.Buffer // written in one go: whoever reads the first lines only needn't hear the rest
+	var text strings.Builder // written in one go: whoever reads the first lines only needn't hear the rest
 	if c.json {
-		_ = s.WriteJSON(&text) // a buffer takes everything
+		_ = s.WriteJSON(&text) // a builder takes everything
 	} else {
 		_ = s.WriteText(&text)
 		text.WriteByte('\n')
@@ -156,6 +158,9 @@ func (c *console) summary(s summary.Summary, pointers ...pointer) error {
 			fmt.Fprintf(&text, "%-8s %s\n", p.what, p.where)
 		}
 	}
-	_, err := c.out.Writer.Write(text.Bytes()) // the run is over: that nobody reads on can't end it any more
+	err := printTo(c.out.Writer, text.String()) // the run is over: that nobody reads on can't end it any more
+	if err == nil && c.unprinted != nil {
+		err = fmt.Errorf("lines are missing from what was printed: %w", c.unprinted)
+	}
 	return err
 }

@@ -287,6 +287,8 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 		"demo: flag provided but not defined: --nope (--help says what there is)\n":                        {"--nope"},
 		"demo: invalid value \"many\" for flag --seed: invalid syntax (--help says what there is)\n":       {"--seed", "many"},
 		"demo: invalid value \"soon\" for flag --timeout: invalid duration (--help says what there is)\n":  {"--timeout", "soon"},
+		"demo: invalid value \"1\" for flag --timeout: missing unit (--help says what there is)\n":         {"--timeout", "1"},
+		"demo: invalid value \"1x\" for flag --timeout: unknown unit \"x\" (--help says what there is)\n":  {"--timeout", "1x"},
 		"demo: flag needs an argument: --input (--help says what there is)\n":                              {"tree", "--input"},
 		"demo: unexpected \"help\": the input is given with --input, and --help says what else there is\n": {"help"},
 		fmt.Sprintf("demo: input %q: no such file or directory\n", none):                                   {"--input", none},

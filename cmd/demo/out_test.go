@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -74,6 +76,36 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// fullDisk takes as many bytes as there is room.
+type fullDisk struct{ room int }
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	n := min(len(p), d.room)
+	if d.room -= n; n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+// What can't be printed is no wrong use, and is told of once.
+func TestWhatCannotBePrinted(t *testing.T) {
+	t.Parallel()
+	audit, work := t.TempDir(), t.TempDir()
+	code, _, stderr := demo("--input", source.Embedded, "--chaos", "off", "--out", audit)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	code, _, stderr = demo("--input", writeBatch(t, requests(1)...), "--out", work)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	for _, args := range [][]string{
+		{"version"}, {"tree"}, {"tree", "--format", "dot", "--ascii"}, {"verify", audit}, {"verify", work},
+		{"--input", source.Embedded, "--chaos", "off", "--out", t.TempDir()}, {"--input", source.Embedded, "--chaos", "off", "--out", t.TempDir(), "--json"},
+	} {
+		var log bytes.Buffer
+		require.Equal(t, summary.ExitBroken, execute(append([]string{"demo"}, args...), &fullDisk{5}, &log), args)
+		require.Contains(t, log.String(), "demo: cannot print: "+syscall.ENOSPC.Error()+"\n")
+		require.LessOrEqual(t, strings.Count(log.String(), "cannot print"), 2, "while it runs and at its end")
 	}
 }
 

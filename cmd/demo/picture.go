@@ -76,7 +76,11 @@ func printTree(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return exitError{err, 1}
 	}
-	return write(picture, c.Root().Writer)
+	var text strings.Builder
+	if err := write(picture, &text); err != nil {
+		return err
+	}
+	return printTo(c.Root().Writer, text.String())
 }
 
 // plannedTree is the tree that would run.
