@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -77,8 +78,17 @@ func TestPostSaysWhatWentWrong(t *testing.T) {
 	require.ErrorAs(t, err, &overloaded)
 	require.Equal(t, 3*time.Second, overloaded.RetryAfter())
 
+	reply, err = post(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, "{\"error\":{\"message\":\"caf\xe9\"}}")
+	})
+	require.ErrorAs(t, err, &status)
+	require.True(t, utf8.Valid(reply.Body))
+
 	_, err = post(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"cut`) })
 	require.ErrorAs(t, err, &format)
+	_, err = post(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{\"text\":\"caf\xe9\"}") })
+	require.ErrorAs(t, err, &format, "whoever writes it down would have to alter it")
 	_, err = post(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `"`+strings.Repeat("x", model.MaxReply)+`"`)
 	})
