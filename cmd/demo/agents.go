@@ -109,17 +109,17 @@ func (c *crew) ask(ctx context.Context, to *line, info routing.TaskInfo, prompt 
 	return answer.Text, err
 }
 
-// hopeless reports whether the model refused the request as such, or the key: asking again won't help.
+// hopeless reports whether the model refused the request as such, or the key, or is elsewhere, or says more than is taken: asking again won't help.
 func hopeless(err error) bool {
 	var refused *model.StatusError
 	if !errors.As(err, &refused) {
-		return false
+		return errors.Is(err, model.ErrTooLong)
 	}
 	switch refused.Code {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
 	default:
-		return refused.Code >= 400 && refused.Code < 500
+		return refused.Code >= 300 && refused.Code < 500
 	}
 }
 

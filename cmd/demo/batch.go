@@ -58,8 +58,9 @@ func runBatch(ctx, stop context.Context, cfg config, console *console) error {
 	defer closeTelemetry()
 
 	s, err := conductBatch(stop, cfg, file, rec, console, tell)
-	err = errors.Join(err, rec.close(), console.summary(s, batchPointers(s, cfg)...))
-	return exitOf(s, err)
+	err = errors.Join(err, rec.close())
+	s.Break(err)
+	return exitOf(s, errors.Join(err, console.summary(s, batchPointers(s, cfg, err == nil)...)))
 }
 
 // needsModel checks that the model can do what the batch wants of it.
@@ -124,6 +125,7 @@ func conductBatch(stop context.Context, cfg config, file *batch.File, rec *recor
 	progress()
 	cut()
 
+	pushTelemetry(tell, console)
 	c := closing{stop: stop, cfg: cfg, job: j.job, watch: watch, crew: &crew.crew, record: rec}
 	s := c.summary(tree, server)
 	j.judge(&s)
@@ -249,13 +251,14 @@ func (c *console) item(item batch.Item, ok bool) {
 	c.line(l)
 }
 
-// batchPointers say where the output of a batch is, and how it goes on if it was cut short.
-func batchPointers(s summary.Summary, cfg config) []pointer {
-	all := []pointer{{"output", filepath.Join(cfg.out, batch.OutputFile)}}
-	if path := filepath.Join(cfg.out, batch.ErrorsFile); exists(path) {
-		all = append(all, pointer{"errors", path})
+// batchPointers say where the output of a batch is, if it was written, and how it goes on if it was cut short or wasn't.
+func batchPointers(s summary.Summary, cfg config, written bool) (all []pointer) {
+	for _, p := range []pointer{{"output", filepath.Join(cfg.out, batch.OutputFile)}, {"errors", filepath.Join(cfg.out, batch.ErrorsFile)}} {
+		if written && exists(p.where) {
+			all = append(all, p)
+		}
 	}
-	if s.ExitCode == summary.ExitInterrupted || s.ExitCode == summary.ExitTimeout {
+	if !written || s.ExitCode == summary.ExitInterrupted || s.ExitCode == summary.ExitTimeout {
 		all = append(all, pointer{"go on", "demo --resume --store " + cfg.store})
 	}
 	return all
@@ -278,14 +281,6 @@ func verifyBatch(dir string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range v.Findings {
-		if _, err := fmt.Fprintln(out, f); err != nil {
-			return err
-		}
-	}
-	if n := len(v.Findings); n > 0 {
-		return exitError{fmt.Errorf("%d findings: the results are not what the input yields", n), summary.ExitBroken}
-	}
-	_, err = fmt.Fprintf(out, "verified: %d %s of %s, each with one line: %d done, %d failed; %d computed again\n", v.Run.Items, v.Run.Form, v.Run.Input, v.OK, v.Failed, v.Computed)
-	return err
+	return verdict(out, v.Findings, fmt.Sprintf("verified: %d %s of %s, each with one line: %d done, %d failed; %d computed again\n",
+		v.Run.Items, v.Run.Form, v.Run.Input, v.OK, v.Failed, v.Computed))
 }

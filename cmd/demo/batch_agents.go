@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,7 +43,7 @@ var operations = map[string]string{
 }
 
 // batchTaskID is the id under which the hub knows an item. It is none that the demo's own tasks have.
-func batchTaskID(id string) string { return "item:" + id }
+func batchTaskID(id string) string { return "item:" + task.Subject(id) }
 
 // disturbed is the id by which a plan decides what goes wrong with an item: as with a summary.
 func disturbed(taskID string) string { return task.SummarizeID(taskID) }
@@ -146,13 +147,16 @@ func (c *batchCrew) send(ctx context.Context, item batch.Item, info routing.Task
 		reply, err := c.tell.Request(ctx, operations[item.URL], client, info.ID, info.Attempt, func(ctx context.Context) (model.Reply, error) {
 			return client.Post(ctx, q, item.URL, body)
 		})
-		if hopeless(err) {
+		if hopeless(err) && !errors.Is(err, model.ErrTooLong) {
 			err = nil
 		}
 		return reply, err
 	})
 	c.model.hear(err)
-	if err != nil {
+	switch {
+	case hopeless(err):
+		return batch.Reply{}, routing.Permanent(err)
+	case err != nil:
 		return batch.Reply{}, err
 	}
 	if reply.RequestID == "" {

@@ -103,7 +103,7 @@ func openBatchRecord(cfg *config, file *batch.File, c *console) (*record, error)
 	}
 	if cfg.store == "" || cfg.out != "" {
 		var err error
-		if cfg.out, err = outputFolder(cfg.out); err != nil {
+		if cfg.out, err = outputFolder(cfg.out, books.RunFile); err != nil {
 			return nil, err
 		}
 	}

@@ -146,6 +146,33 @@ func TestBatchOfRequests(t *testing.T) {
 	require.Contains(t, stdout, "2 done, 1 failed; 3 computed again")
 }
 
+// An id may hold whatever JSON can say: it is the user's, and comes back as it was.
+func TestBatchWithUnprintableIDs(t *testing.T) {
+	t.Parallel()
+	ids := []string{"a\tb", "a\nb", "\x00", "non\u00a0breaking", "family \U0001f469\u200d\U0001f467", `"a\tb"`, "\ue000", "\x1b[2J"}
+	ids = append(ids, strings.Repeat("\x00", batch.MaxID))
+	var lines []string
+	for _, id := range ids {
+		quoted, err := json.Marshal(id)
+		require.NoError(t, err)
+		lines = append(lines, fmt.Sprintf(`{"custom_id":%s,"method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"Hello."}]}}`, quoted))
+	}
+	input, out := writeBatch(t, lines...), t.TempDir()
+	code, stdout, stderr := demo("--input", input, "--out", out, "--json")
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	require.ElementsMatch(t, ids, settledLines(stdout))
+	var got []string
+	for _, r := range results(t, read(t, out, batch.OutputFile)) {
+		got = append(got, r.CustomID)
+	}
+	require.Equal(t, ids, got)
+	code, stdout, stderr = demo("verify", out)
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	code, stdout, stderr = demo("--resume", "--out", out, "--json")
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	require.Zero(t, summaryOf(t, stdout).Model.Requests, "all is recorded")
+}
+
 // Agents crash and the model fails, and the output is what it is without.
 func TestBatchUnderChaos(t *testing.T) {
 	t.Parallel()
@@ -219,6 +246,52 @@ func TestBatchAtAForeignModel(t *testing.T) {
 	code, _, stderr = demo("--input", input, "--out", t.TempDir(), "--llm", server.URL+"/v1", "--model", "other")
 	require.Equal(t, summary.ExitTasks, code, stderr)
 	require.Equal(t, `/v1/responses {"model":"other"}`, *got[2].Load())
+}
+
+// The embedded model takes whatever a line may have, and JSON may make six bytes of one.
+func TestBatchOfLongLines(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("<", batch.MaxLine-200)
+	input, out := writeBatch(t, `{"id":"a","type":"chat","input":"`+long+`"}`, `{"id":"b","type":"summarize","input":"`+long+`"}`), t.TempDir()
+	code, _, stderr := demo("--input", input, "--out", out)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	input, out = writeBatch(t, strings.Replace(requests(1)[0], "Tell", "Tell"+long, 1)), t.TempDir()
+	code, _, stderr = demo("--input", input, "--out", out)
+	require.Equal(t, summary.ExitOK, code, stderr)
+	code, stdout, stderr := demo("verify", out)
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+}
+
+// What won't be otherwise the next time is asked for once.
+func TestBatchAsksOnceWhereAskingAgainIsVain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		check  func(resultLine)
+	}{
+		"moved": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, func(r resultLine) {
+			require.Equal(t, 302, r.Response.StatusCode)
+			require.Equal(t, "the service is at /login", r.Response.Body.Error.Message)
+		}},
+		"long": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", model.MaxReply)+"{}") }, func(r resultLine) {
+			require.Equal(t, batch.CodeFailed, r.Error.Code)
+			require.Equal(t, "the model failed: bad answer: it has more than 4194304 bytes", r.Error.Message)
+		}},
+	} {
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			test.answer(w, r)
+		}))
+		defer server.Close()
+		input, out := writeBatch(t, requests(1)...), t.TempDir()
+		code, _, stderr := demo("--input", input, "--out", out, "--llm", server.URL)
+		require.Equal(t, summary.ExitTasks, code, stderr)
+		require.EqualValues(t, 1, asked.Load(), name)
+		faulty := results(t, read(t, out, batch.ErrorsFile))
+		require.Len(t, faulty, 1)
+		test.check(faulty[0])
+	}
 }
 
 // Bad input and bad use are told in three lines at most, and before anything is done.

@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -19,7 +21,7 @@ import (
 
 // console is the face of a run: results to stdout, the log to stderr.
 type console struct {
-	out    io.Writer
+	out    *audience
 	log    io.Writer
 	json   bool
 	colour bool // of what goes to log
@@ -29,19 +31,22 @@ type console struct {
 
 	interrupts chan os.Signal // that are to be heard of
 
-	mu sync.Mutex // guards out: events come from several goroutines
+	mu        sync.Mutex // guards out, and what follows: events come from several goroutines
+	unprinted error      // why a line could not be printed, if one couldn't
 }
 
 // progressEvery is how often a run says how far it is.
 const progressEvery = 2 * time.Second
 
 func newConsole(out, log io.Writer, cfg config, getenv func(string) string) *console {
-	c := &console{out: out, log: log, json: cfg.json, colour: wantsColour(cfg, log, getenv), ascii: cfg.ascii, interrupts: make(chan os.Signal, 2)}
+	c := &console{log: log, json: cfg.json, colour: wantsColour(cfg, log, getenv), ascii: cfg.ascii, interrupts: make(chan os.Signal, 2)}
+	left := func() { c.interrupt(syscall.SIGPIPE) }
+	c.out = &audience{Writer: out, left: left}
 	level := slog.LevelInfo
 	if cfg.quiet {
 		level = slog.LevelError
 	}
-	handler := slog.Handler(tint.NewTextHandler(log, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !c.colour}))
+	handler := slog.Handler(tint.NewTextHandler(&audience{Writer: log, left: left}, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !c.colour}))
 	if canDraw(cfg, out, log, getenv) {
 		c.live = &live{began: time.Now()}
 		handler = instead{handler, c.live}
@@ -75,7 +80,8 @@ func (c *console) line(v any) {
 	if err == nil {
 		_, err = c.out.Write(append(b, '\n'))
 	}
-	if err != nil {
+	if err != nil && c.unprinted == nil {
+		c.unprinted = err
 		c.logger.Error("cannot print", "error", err)
 	}
 }
@@ -142,16 +148,19 @@ type pointer struct{ what, where string }
 func (c *console) summary(s summary.Summary, pointers ...pointer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var text strings.Builder // written in one go: whoever reads the first lines only needn't hear the rest
 	if c.json {
-		return s.WriteJSON(c.out)
+		_ = s.WriteJSON(&text) // a builder takes everything
+	} else {
+		_ = s.WriteText(&text)
+		text.WriteByte('\n')
+		for _, p := range pointers {
+			fmt.Fprintf(&text, "%-8s %s\n", p.what, p.where)
+		}
 	}
-	if err := s.WriteText(c.out); err != nil {
-		return err
+	err := printTo(c.out.Writer, text.String()) // the run is over: that nobody reads on can't end it any more
+	if err == nil && c.unprinted != nil {
+		err = fmt.Errorf("lines are missing from what was printed: %w", c.unprinted)
 	}
-	text := "\n"
-	for _, p := range pointers {
-		text += fmt.Sprintf("%-8s %s\n", p.what, p.where)
-	}
-	_, err := io.WriteString(c.out, text)
 	return err
 }

@@ -91,6 +91,30 @@ func TestRunOnOneFile(t *testing.T) {
 	require.Equal(t, summary.ExitOK, code, stdout+stderr)
 }
 
+// What a file is called is no reason to fail, and no name writes outside of its place.
+func TestRunOnFilesWithOddNames(t *testing.T) {
+	t.Parallel()
+	files, out := map[string]string{}, t.TempDir()
+	for _, name := range []string{"a\tb.go", "a\nb.go", "a\u00a0b.go", "a\u202eb.go", `"a\tb.go"`, "a|`b.go", "\x1b[2J.go"} {
+		files[name] = oneFile["one.go"]
+	}
+	dir := project(t, files)
+	code, stdout, stderr := demo("--input", dir, "--out", out, "--json")
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	code, stdout, stderr = demo("verify", out)
+	require.Equal(t, summary.ExitOK, code, stdout+stderr)
+	for _, name := range []string{reportFile, htmlFile} {
+		for _, bad := range []string{"\t", "a\nb", "\u202e", "\x1b"} {
+			require.NotContains(t, read(t, out, name), bad, name)
+		}
+	}
+	require.NoError(t, os.Remove(filepath.Join(dir, "\x1b[2J.go")))
+	code, stdout, _ = demo("verify", out)
+	require.Equal(t, summary.ExitBroken, code)
+	require.Contains(t, stdout, "the file is gone since the run")
+	require.NotContains(t, stdout, "\x1b")
+}
+
 // Whatever the seed, every level ends well, and its books are right.
 func TestEveryLevelWithSomeSeeds(t *testing.T) {
 	t.Parallel()
@@ -263,6 +287,8 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 		"demo: flag provided but not defined: --nope (--help says what there is)\n":                        {"--nope"},
 		"demo: invalid value \"many\" for flag --seed: invalid syntax (--help says what there is)\n":       {"--seed", "many"},
 		"demo: invalid value \"soon\" for flag --timeout: invalid duration (--help says what there is)\n":  {"--timeout", "soon"},
+		"demo: invalid value \"1\" for flag --timeout: missing unit (--help says what there is)\n":         {"--timeout", "1"},
+		"demo: invalid value \"1x\" for flag --timeout: unknown unit \"x\" (--help says what there is)\n":  {"--timeout", "1x"},
 		"demo: flag needs an argument: --input (--help says what there is)\n":                              {"tree", "--input"},
 		"demo: unexpected \"help\": the input is given with --input, and --help says what else there is\n": {"help"},
 		fmt.Sprintf("demo: input %q: no such file or directory\n", none):                                   {"--input", none},

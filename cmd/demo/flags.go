@@ -72,7 +72,7 @@ func commandLine(stdout, stderr io.Writer) *cli.Command {
 }
 
 // parsers are what the flags' library quotes of the functions that it parses with.
-var parsers = regexp.MustCompile(`(strconv\.\w+: parsing "[^"]*"|time): (invalid \w+|value out of range).*`)
+var parsers = regexp.MustCompile(`(strconv\.\w+: parsing "[^"]*"|time): (invalid \w+|value out of range|missing unit|unknown unit "[^"]*").*`)
 
 // usageError says in the words of the command line what the flags' library says in its own.
 func usageError(err error) error {
@@ -199,6 +199,5 @@ func version(_ context.Context, c *cli.Command) error {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		v = info.Main.Version
 	}
-	_, err := fmt.Fprintln(c.Root().Writer, "mistersmith demo", v)
-	return err
+	return printTo(c.Root().Writer, fmt.Sprintln("mistersmith demo", v))
 }

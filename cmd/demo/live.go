@@ -73,7 +73,7 @@ func (l *live) draw(c *console, tree *actors.Tree, total int) {
 	}
 	p := view.Start(view.Config{
 		Look: view.Look{Colour: c.colour, ASCII: c.ascii}, Screen: c.log, Keyboard: keyboard, Environ: os.Environ(),
-		Now: func() view.Model { return l.now(tree, total) }, Interrupt: c.interrupt,
+		Now: func() view.Model { return l.now(tree, total) }, Interrupt: func() { c.interrupt(os.Interrupt) },
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()

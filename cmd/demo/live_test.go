@@ -70,7 +70,7 @@ func TestInterruptsThatAreNoSignals(t *testing.T) {
 	c := newConsole(io.Discard, io.Discard, config{}, environment(nil))
 	stop, release := interrupts(c, 0)
 	defer release()
-	c.interrupt()
+	c.interrupt(os.Interrupt)
 	<-stop.Done()
 	require.ErrorIs(t, context.Cause(stop), errInterrupted)
 }

@@ -28,6 +28,14 @@ type exitError struct {
 
 func (e exitError) Unwrap() error { return e.error }
 
+// printTo prints what a command has to say. That it can't be is no wrong use.
+func printTo(w io.Writer, text string) error {
+	if _, err := io.WriteString(w, text); err != nil {
+		return exitError{fmt.Errorf("cannot print: %w", err), summary.ExitBroken}
+	}
+	return nil
+}
+
 // execute runs the command line and returns the exit code. An error is at most three lines.
 func execute(args []string, stdout, stderr io.Writer) int {
 	err := commandLine(stdout, stderr).Run(context.Background(), args)

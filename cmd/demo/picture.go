@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/urfave/cli/v3"
 
@@ -22,6 +24,33 @@ var formats = map[string]func(actors.NodeSnapshot, io.Writer) error{
 	"json":    actors.NodeSnapshot.WriteJSON,
 }
 
+// asciiFormats are those that differ if only ASCII is wanted. Graphs still show the same: they have numbers for other characters.
+var asciiFormats = map[string]func(actors.NodeSnapshot, io.Writer) error{
+	"text":    actors.NodeSnapshot.WriteASCII,
+	"dot":     numbered(actors.NodeSnapshot.WriteDOT, "&#%d;"),
+	"mermaid": numbered(actors.NodeSnapshot.WriteMermaid, "#%d;"),
+}
+
+// numbered writes what isn't ASCII in a form by its number.
+func numbered(write func(actors.NodeSnapshot, io.Writer) error, number string) func(actors.NodeSnapshot, io.Writer) error {
+	return func(picture actors.NodeSnapshot, w io.Writer) error {
+		var text strings.Builder
+		if err := write(picture, &text); err != nil {
+			return err
+		}
+		var plain strings.Builder
+		for _, r := range text.String() {
+			if r > unicode.MaxASCII {
+				fmt.Fprintf(&plain, number, r)
+			} else {
+				plain.WriteRune(r)
+			}
+		}
+		_, err := io.WriteString(w, plain.String())
+		return err
+	}
+}
+
 func treeFlags() []cli.Flag {
 	return append(jobFlags(), &cli.StringFlag{Name: "format", Value: "text", Usage: "text, dot, mermaid or json", Local: true}, asciiFlag())
 }
@@ -36,8 +65,8 @@ func printTree(ctx context.Context, c *cli.Command) error {
 	if !ok {
 		return fmt.Errorf("--format is %q, must be text, dot, mermaid or json", c.String("format"))
 	}
-	if cfg.ascii && c.String("format") == "text" {
-		write = actors.NodeSnapshot.WriteASCII
+	if plain, differs := asciiFormats[c.String("format")]; cfg.ascii && differs {
+		write = plain
 	}
 	spec, err := plannedTree(ctx, cfg)
 	if err != nil {
@@ -47,7 +76,11 @@ func printTree(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return exitError{err, 1}
 	}
-	return write(picture, c.Root().Writer)
+	var text strings.Builder
+	if err := write(picture, &text); err != nil {
+		return err
+	}
+	return printTo(c.Root().Writer, text.String())
 }
 
 // plannedTree is the tree that would run.

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/source"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/summary"
 )
 
@@ -28,6 +30,16 @@ func TestTreeIsPrintedWithoutRunningIt(t *testing.T) {
 		require.Equal(t, summary.ExitOK, code, stderr)
 		require.True(t, strings.HasPrefix(stdout, first), stdout)
 		require.Equal(t, format == "json", json.Valid([]byte(stdout)))
+	}
+}
+
+func TestTreeInASCII(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{"text": "summarizer-1 .. summarizer-4", "dot": "summarizer-1 &#8230; summarizer-4", "mermaid": "summarizer-1 #8230; summarizer-4", "json": `"summarizer-1"`} {
+		code, stdout, stderr := demo("tree", "--input", source.Embedded, "--ascii", "--format", format)
+		require.Equal(t, summary.ExitOK, code, stderr)
+		require.Contains(t, stdout, want)
+		require.False(t, strings.ContainsFunc(stdout, func(r rune) bool { return r > unicode.MaxASCII }), stdout)
 	}
 }
 

@@ -25,7 +25,7 @@ func between(t *testing.T, from, to string) string {
 // The picture is that of the tree. How many restarts are borne depends on the files of one's Go.
 func TestReadmeShowsTheTree(t *testing.T) {
 	numbers := regexp.MustCompile(`\d+ restarts`)
-	code, tree, stderr := demo("tree", "--format", "mermaid")
+	code, tree, stderr := demo("tree", "--format", "mermaid", "--ascii=false")
 	require.Equal(t, summary.ExitOK, code, stderr)
 	require.Equal(t, numbers.ReplaceAllString(tree, "some restarts"), numbers.ReplaceAllString(between(t, "```mermaid\n", "```"), "some restarts"))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/mistersmith/mistersmith/actors"
+	"github.com/mistersmith/mistersmith/cmd/demo/internal/batch"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/books"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/chaos"
 	"github.com/mistersmith/mistersmith/cmd/demo/internal/model"
@@ -53,13 +54,13 @@ func run(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	console := newConsole(c.Root().Writer, c.Root().ErrWriter, cfg, os.Getenv)
-	batch, err := meansBatch(&cfg)
+	asBatch, err := meansBatch(&cfg)
 	if err != nil {
 		return err
 	}
 	stop, release := interrupts(console, cfg.timeout)
 	defer release()
-	if batch {
+	if asBatch {
 		return runBatch(ctx, stop, cfg, console)
 	}
 	rec, err := openRecord(&cfg, console)
@@ -73,7 +74,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	if err := rec.begin(&cfg, in); err != nil {
 		return errors.Join(err, rec.close())
 	}
-	if cfg.out, err = outputFolder(cfg.out); err != nil {
+	if cfg.out, err = outputFolder(cfg.out, batch.RunFile, batch.StoreFile); err != nil {
 		return errors.Join(err, rec.close())
 	}
 	tell, closeTelemetry, err := openTelemetry(ctx, cfg, console)
@@ -83,8 +84,13 @@ func run(ctx context.Context, c *cli.Command) error {
 	defer closeTelemetry()
 
 	s, err := conduct(stop, cfg, in, rec, console, tell)
-	err = errors.Join(err, rec.close(), console.summary(s, pointer{"report", filepath.Join(cfg.out, htmlFile)}, pointer{"results", cfg.out}))
-	return exitOf(s, err)
+	err = errors.Join(err, rec.close())
+	s.Break(err)
+	pointers := []pointer{{"results", cfg.out}}
+	if page := filepath.Join(cfg.out, htmlFile); err == nil && exists(page) {
+		pointers = append([]pointer{{"report", page}}, pointers...)
+	}
+	return exitOf(s, errors.Join(err, console.summary(s, pointers...)))
 }
 
 // openTelemetry opens what the flags ask for. What can't be sent at its end is logged.
@@ -101,6 +107,13 @@ func openTelemetry(ctx context.Context, cfg config, console *console) (tell *tel
 	}, nil
 }
 
+// pushTelemetry sends the metrics of a run whose tree still runs. See [telemetry.Telemetry.Push].
+func pushTelemetry(tell *telemetry.Telemetry, console *console) {
+	if err := tell.Push(context.Background()); err != nil {
+		console.logger.Warn("telemetry is lost", "error", err)
+	}
+}
+
 // exitOf is the error, with its exit code, that a run ends with; nil if all is as it should be.
 func exitOf(s summary.Summary, err error) error {
 	switch {
@@ -113,10 +126,16 @@ func exitOf(s summary.Summary, err error) error {
 	}
 }
 
-// outputFolder makes the folder for the files, and sees that they can be written to it, before any work is done.
-func outputFolder(dir string) (string, error) {
+// outputFolder makes the folder for the files, and sees that they can be written to it, before any work is done. A folder with one of the others, files of
+// another kind of run, is refused: verify could check one of the two only.
+func outputFolder(dir string, others ...string) (string, error) {
 	if dir == "" {
 		return os.MkdirTemp("", "mistersmith-")
+	}
+	for _, name := range others {
+		if exists(filepath.Join(dir, name)) {
+			return "", fmt.Errorf("--out: %s is there, of another kind of run: name a folder of its own", filepath.Join(dir, name))
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("--out: %w", err)
@@ -186,21 +205,22 @@ func conduct(stop context.Context, cfg config, in *source.Input, rec *record, co
 	progress()
 	cut()
 
+	pushTelemetry(tell, console)
 	c := closing{stop: stop, cfg: cfg, drills: planted, owed: owed, job: j, watch: watch, crew: crew, record: rec}
 	s := c.summary(tree, server)
-	return s, writeFiles(cfg, in, plan, j.records, s, course.end(s))
+	err = writeFiles(cfg, in, plan, j.records, &s, course.end(s))
+	return s, err
 }
 
 // neverBegun closes a run whose system could not be started. Being cut short meanwhile is no error.
 func neverBegun(stop context.Context, cfg config, drills chaos.Drills, err error) (summary.Summary, error) {
 	c := closing{stop: stop, cfg: cfg, drills: drills}
 	s, f := c.begin()
-	if f.Interrupted || f.OutOfTime {
-		err = nil
-	} else {
-		f.Broken = append(f.Broken, err.Error())
-	}
 	s.Judge(f)
+	if f.Interrupted || f.OutOfTime {
+		return s, nil
+	}
+	s.Break(err)
 	return s, err
 }
 
@@ -209,26 +229,31 @@ func taskIDs(in *source.Input, drills chaos.Drills) []string {
 	return append(task.ForFiles(in.Paths()), drills.All()...)
 }
 
-// writeFiles puts the books, the summary and the report, in both its forms, into the folder of the run.
-func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record, s summary.Summary, course report.Course) error {
+// writeFiles puts the books, the report, in both its forms, and the summary into the folder of the run. The summary comes last, and says what could not be written.
+func writeFiles(cfg config, in *source.Input, plan chaos.Plan, records []books.Record, s *summary.Summary, course report.Course) error {
 	name := books.EmbeddedModel
 	if cfg.llm != "" {
 		name = cfg.model
 	}
 	run := books.NewRun(in, plan, name)
-	if err := books.Write(cfg.out, run, records); err != nil {
-		return err
+	err := books.Write(cfg.out, run, records)
+	if err == nil {
+		err = writeReport(cfg.out, run, records, course)
 	}
-	page, err := report.New(run, records)
-	if err != nil {
-		return err
-	}
+	s.Break(err)
 	var counts bytes.Buffer
 	if err := s.WriteJSON(&counts); err != nil {
 		return err
 	}
+	return errors.Join(err, books.WriteFile(filepath.Join(cfg.out, summaryFile), counts.Bytes()))
+}
+
+func writeReport(dir string, run books.Run, records []books.Record, course report.Course) error {
+	page, err := report.New(run, records)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
-		books.WriteFile(filepath.Join(cfg.out, summaryFile), counts.Bytes()),
-		books.WriteFile(filepath.Join(cfg.out, reportFile), page.Markdown()),
-		books.WriteFile(filepath.Join(cfg.out, htmlFile), page.HTML(course)))
+		books.WriteFile(filepath.Join(dir, reportFile), page.Markdown()),
+		books.WriteFile(filepath.Join(dir, htmlFile), page.HTML(course)))
 }

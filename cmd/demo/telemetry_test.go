@@ -34,8 +34,8 @@ func TestTelemetryUsageErrors(t *testing.T) {
 	}
 }
 
-// A collector is told how many tokens each call to the model took.
-func TestTokensReachTheCollector(t *testing.T) {
+// A collector is told how many tokens each call to the model took, and what is looked up in the tree, which is gone at the end.
+func TestACollectorIsToldAll(t *testing.T) {
 	t.Setenv(telemetry.TimeoutVariable, "120000") // a machine that has little time for it
 	var mu sync.Mutex
 	got := map[string][]byte{}
@@ -53,5 +53,7 @@ func TestTokensReachTheCollector(t *testing.T) {
 	defer mu.Unlock()
 	require.Contains(t, string(got["/v1/traces"]), "gen_ai.usage.input_tokens")
 	require.Contains(t, string(got["/v1/traces"]), "gen_ai.usage.output_tokens")
-	require.Contains(t, string(got["/v1/metrics"]), "gen_ai.client.token.usage")
+	for _, name := range []string{"gen_ai.client.token.usage", "mistersmith.abandoned", "mistersmith.nodes", "mistersmith.queue.depth", "mistersmith.tasks.unsettled"} {
+		require.Contains(t, string(got["/v1/metrics"]), name)
+	}
 }

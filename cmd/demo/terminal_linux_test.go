@@ -121,6 +121,33 @@ func TestTerminalIsLeftAsItWas(t *testing.T) {
 	}
 }
 
+// So does one whose output nobody reads on.
+func TestTerminalIsLeftAsItWasWithoutAReader(t *testing.T) {
+	t.Parallel()
+	us, theirs := openTerminal(t, 80, 24)
+	before, err := unix.IoctlGetTermios(int(theirs.Fd()), unix.TCGETS)
+	require.NoError(t, err)
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, reader.Close())
+	busy := newBusyModel(t)
+	cmd := exec.Command(os.Args[0], busy.asked("--json", "--out", t.TempDir(), "--input", "goroot:go/types")...)
+	cmd.Env = append(os.Environ(), asProgram+"=1", "TERM=xterm-256color", "LC_ALL=C.UTF-8")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, writer, theirs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	require.NoError(t, cmd.Start())
+	require.NoError(t, writer.Close())
+	_ = cmd.Wait() // the exit code says it all
+	require.Equal(t, summary.ExitInterrupted, cmd.ProcessState.ExitCode(), us.text())
+	after, err := unix.IoctlGetTermios(int(theirs.Fd()), unix.TCGETS)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	require.Eventually(t, us.saw("demo: "), wait, look)
+	text := us.text()
+	require.GreaterOrEqual(t, strings.LastIndex(text, leaveScreen), strings.LastIndex(text, enterScreen), "the view may not have begun")
+	require.GreaterOrEqual(t, strings.LastIndex(text, showCursor), strings.LastIndex(text, "\x1b[?25l"))
+}
+
 // A terminal that can't show the view, or a user who doesn't want it, gets lines of text.
 func TestTerminalWithoutAView(t *testing.T) {
 	t.Parallel()

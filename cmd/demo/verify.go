@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -55,15 +57,21 @@ func verify(ctx context.Context, c *cli.Command) error {
 	findings = append(findings, checkReport(c.Args().First(), run, records)...)
 	ofSummary, seen, notOwed := checkSummary(c.Args().First(), run, records)
 	findings = append(findings, ofSummary...)
-	out := c.Root().Writer
+	return verdict(c.Root().Writer, findings, fmt.Sprintf("verified: %d tasks on %d files of %s, each settled once, every figure recomputed%s\n",
+		len(records), len(in.Files), run.Input, ofMechanisms(seen, notOwed)))
+}
+
+// verdict prints the findings, or, if there are none, that all is well.
+func verdict(out io.Writer, findings books.Findings, well string) error {
 	if len(findings) == 0 {
-		_, err := fmt.Fprintf(out, "verified: %d tasks on %d files of %s, each settled once, every figure recomputed%s\n", len(records), len(in.Files), run.Input, ofMechanisms(seen, notOwed))
-		return err
+		return printTo(out, well)
 	}
+	var text strings.Builder
 	for _, f := range findings {
-		if _, err := fmt.Fprintln(out, f); err != nil {
-			return err
-		}
+		fmt.Fprintln(&text, f)
+	}
+	if err := printTo(out, text.String()); err != nil {
+		return err
 	}
 	return exitError{fmt.Errorf("%d findings: the results are not what the input yields", len(findings)), summary.ExitBroken}
 }

@@ -72,6 +72,10 @@ func (e *FormatError) Unwrap() error { return ErrFile }
 
 // Read reads and checks the file with that name. Its error is that of the file system or wraps ErrFile, names every faulty line, as a *FormatError, and has at most three lines.
 func Read(name string) (*File, error) {
+	info, err := os.Stat(name) // opening a pipe would wait for somebody to write to it
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("input %q: %w: not a regular file", name, ErrFile)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
@@ -80,9 +84,6 @@ func Read(name string) (*File, error) {
 		return nil, fmt.Errorf("input %q: %w", name, err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("input %q: %w: not a regular file", name, ErrFile)
-	}
 	file, err := Parse(name, f)
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ func (f Finding) String() string {
 	if f.ID == "" {
 		return fmt.Sprintf("%s: %s", f.Kind, f.Detail)
 	}
-	return fmt.Sprintf("%s: %s: %s", f.ID, f.Kind, f.Detail)
+	return fmt.Sprintf("%s: %s: %s", task.Subject(f.ID), f.Kind, f.Detail)
 }
 
 // Findings are all that is wrong, sorted by id, then line, kind and detail. None means that the books are right.

@@ -116,11 +116,24 @@ func (c Client) send(ctx context.Context, q Question, address, accept string, bo
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}
-	resp, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
+	client := *cmp.Or(c.HTTP, http.DefaultClient)
+	client.CheckRedirect = keepPosting
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, &CutError{Err: err}
 	}
 	return resp, nil
+}
+
+// maxRedirects is how often in a row a request may be sent elsewhere.
+const maxRedirects = 10
+
+// keepPosting follows a redirect only if the question goes along with it: of most, a GET without a body comes, whose answer answers nothing.
+func keepPosting(next *http.Request, before []*http.Request) error {
+	if next.Method != http.MethodPost || len(before) >= maxRedirects {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // describe sets the headers by which the server knows a question. Names are escaped: they may hold what a header may not.
@@ -186,7 +199,7 @@ func readWhole(body io.Reader, onChunk func(string)) (Completion, error) {
 	case err != nil:
 		return Completion{}, &CutError{Received: len(data), Err: err}
 	case len(data) > maxAnswer:
-		return Completion{}, &FormatError{errStreamTooLong}
+		return Completion{}, &FormatError{ErrTooLong}
 	}
 	var whole chatResponse
 	if err := json.Unmarshal(data, &whole); err != nil {
@@ -220,12 +233,19 @@ func statusError(resp *http.Response, now time.Time) error {
 		}
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what came is good enough for a message
-	text := string(body)
+	return &StatusError{Code: resp.StatusCode, Message: refusal(resp, body)}
+}
+
+// refusal is what a response without an answer says.
+func refusal(resp *http.Response, body []byte) string {
 	var wrapped chatResponse
 	if json.Unmarshal(body, &wrapped) == nil && wrapped.Error != nil {
-		text = wrapped.Error.Message
+		return brief(wrapped.Error.Message)
 	}
-	return &StatusError{Code: resp.StatusCode, Message: brief(text)}
+	if to := resp.Header.Get("Location"); to != "" {
+		return brief("the service is at " + to)
+	}
+	return brief(string(body))
 }
 
 // retryAfter reads milliseconds, else seconds or an HTTP date, and holds the result within bounds.

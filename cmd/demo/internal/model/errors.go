@@ -10,6 +10,9 @@ import (
 // context is not among them.
 var ErrModel = errors.New("the model failed")
 
+// ErrTooLong is wrapped by the error about an answer that doesn't come in a stream and is longer than [MaxReply]. It will be the next time, too.
+var ErrTooLong = fmt.Errorf("it has more than %d bytes", MaxReply)
+
 // StatusError is an answer other than 200 that does not say when to come back.
 type StatusError struct {
 	Code    int    // the HTTP status; 200 if the service reported the error inside a stream

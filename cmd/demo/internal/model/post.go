@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // MaxReply bounds the body of a reply, in bytes.
@@ -46,10 +47,10 @@ func (c Client) post(ctx context.Context, q Question, path string, body []byte) 
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	reply := Reply{StatusCode: resp.StatusCode, RequestID: resp.Header.Get(HeaderTask), Body: bytes.TrimSpace(data)}
-	valid := json.Valid(reply.Body) && len(data) <= maxAnswer
+	valid := json.Valid(reply.Body) && utf8.Valid(reply.Body) && len(data) <= maxAnswer
 	if resp.StatusCode != http.StatusOK {
 		if !valid {
-			if reply.Body, err = json.Marshal(chatError{apiError{Message: brief(string(data[:min(len(data), maxErrorBody)])), Type: "not_json"}}); err != nil {
+			if reply.Body, err = json.Marshal(chatError{apiError{Message: refusal(resp, data[:min(len(data), maxErrorBody)]), Type: "not_json"}}); err != nil {
 				return Reply{}, &FormatError{err}
 			}
 		}
@@ -60,14 +61,14 @@ func (c Client) post(ctx context.Context, q Question, path string, body []byte) 
 	case err != nil:
 		return Reply{}, &CutError{Received: len(data), Err: err}
 	case len(data) > maxAnswer:
-		return Reply{}, &FormatError{errStreamTooLong}
+		return Reply{}, &FormatError{ErrTooLong}
 	case !valid:
 		return Reply{}, &FormatError{errNotJSON}
 	}
 	return reply, nil
 }
 
-var errNotJSON = errors.New("the reply is not JSON")
+var errNotJSON = errors.New("the reply is not JSON in UTF-8")
 
 // chatError is an error and nothing else.
 type chatError struct {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -77,8 +78,17 @@ func TestPostSaysWhatWentWrong(t *testing.T) {
 	require.ErrorAs(t, err, &overloaded)
 	require.Equal(t, 3*time.Second, overloaded.RetryAfter())
 
+	reply, err = post(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, "{\"error\":{\"message\":\"caf\xe9\"}}")
+	})
+	require.ErrorAs(t, err, &status)
+	require.True(t, utf8.Valid(reply.Body))
+
 	_, err = post(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"cut`) })
 	require.ErrorAs(t, err, &format)
+	_, err = post(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{\"text\":\"caf\xe9\"}") })
+	require.ErrorAs(t, err, &format, "whoever writes it down would have to alter it")
 	_, err = post(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `"`+strings.Repeat("x", model.MaxReply)+`"`)
 	})
@@ -96,6 +106,49 @@ func TestPostSaysWhatWentWrong(t *testing.T) {
 	_, err = model.Client{BaseURL: "http://127.0.0.1:1"}.Post(ctx, model.Question{}, "/v1/chat/completions", nil)
 	require.ErrorIs(t, err, over)
 	require.NotErrorIs(t, err, model.ErrModel)
+}
+
+// A redirect that takes the question along is followed; any other is the service's answer, for what comes of it is none.
+func TestRedirectsAreFollowedOnlyWithTheQuestion(t *testing.T) {
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path != "/elsewhere":
+				http.Redirect(w, r, "/elsewhere", code)
+			case r.Method != http.MethodPost:
+				fmt.Fprint(w, `{"choices":[{"message":{"content":"a page"}}]}`)
+			default:
+				body, err := io.ReadAll(r.Body)
+				if err != nil || len(body) == 0 || r.Header.Get("Authorization") != "Bearer k" {
+					w.WriteHeader(http.StatusUnauthorized)
+				}
+				fmt.Fprint(w, `{"choices":[{"message":{"content":"an answer"}}]}`)
+			}
+		})
+		client := model.Client{BaseURL: url, Key: "k"}
+		reply, err := client.Post(t.Context(), model.Question{Task: "t"}, "/v1/chat/completions", []byte(`{"a":1}`))
+		answer, chatErr := client.Chat(t.Context(), model.Question{Task: "t", Prompt: "?"}, nil)
+		if code >= 307 {
+			require.NoError(t, errors.Join(err, chatErr))
+			require.Contains(t, string(reply.Body), "an answer")
+			require.Equal(t, "an answer", answer.Text)
+			continue
+		}
+		for _, err := range []error{err, chatErr} {
+			var status *model.StatusError
+			require.ErrorAs(t, err, &status)
+			require.Equal(t, model.StatusError{Code: code, Message: "the service is at /elsewhere"}, *status)
+		}
+		require.Equal(t, code, reply.StatusCode)
+		require.JSONEq(t, `{"error":{"message":"the service is at /elsewhere","type":"not_json"}}`, string(reply.Body))
+	}
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/round", http.StatusTemporaryRedirect)
+	})
+	_, err := model.Client{BaseURL: url}.Post(t.Context(), model.Question{Task: "t"}, "/v1/chat/completions", []byte("{}"))
+	var status *model.StatusError
+	require.ErrorAs(t, err, &status)
+	require.Equal(t, http.StatusTemporaryRedirect, status.Code)
 }
 
 // What the embedded server says to a body can be computed without it.

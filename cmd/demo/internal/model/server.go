@@ -33,7 +33,7 @@ const (
 
 // Bounds of what the server takes in.
 const (
-	maxRequest    = 1 << 20 // bytes of a request
+	maxRequest    = 64 << 20 // bytes of a request: more than JSON makes of any file or line that the demo reads
 	headerTimeout = 10 * time.Second
 	idleTimeout   = time.Minute
 )
@@ -198,6 +198,11 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) {
 	q := questionOf(r.Header)
 	var asked chatRequest
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&asked)
+	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
+		s.books.count(q, BadRequest)
+		fail(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request has more than %d bytes", maxRequest))
+		return
+	}
 	if err != nil || len(asked.Messages) == 0 {
 		s.books.count(q, BadRequest)
 		fail(w, http.StatusBadRequest, "the request is not a JSON object with messages")
@@ -406,7 +411,7 @@ func event(w http.ResponseWriter, data string) error {
 
 func fail(w http.ResponseWriter, code int, text string) {
 	kind := "server_error"
-	if code == http.StatusBadRequest {
+	if code < http.StatusInternalServerError && code != http.StatusTooManyRequests {
 		kind = "invalid_request_error"
 	}
 	writeJSON(w, code, chatError{apiError{Message: text, Type: kind}})

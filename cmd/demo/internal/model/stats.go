@@ -24,7 +24,7 @@ const (
 	Garbled     Outcome = "garbage"     // an answer that cannot be read
 	Stalled     Outcome = "stall"       // an answer that fell silent before its end
 	DrillFailed Outcome = "drill_error" // 500 to a breaker drill
-	BadRequest  Outcome = "bad_request" // 400
+	BadRequest  Outcome = "bad_request" // 400, 413
 	Abandoned   Outcome = "abandoned"   // the client went away during the answer
 )
 

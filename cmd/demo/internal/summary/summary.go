@@ -167,6 +167,20 @@ func (s *Summary) Judge(f Facts) {
 	}
 }
 
+// Break adds to a judged summary what went wrong afterwards, a problem for each line of the error: a broken invariant, whatever the verdict was. What is among
+// the problems already isn't added again; nil adds nothing.
+func (s *Summary) Break(err error) {
+	if err == nil {
+		return
+	}
+	s.Verdict, s.ExitCode = VerdictBroken, ExitBroken
+	for problem := range strings.SplitSeq(err.Error(), "\n") {
+		if !slices.Contains(s.Problems, problem) {
+			s.Problems = append(s.Problems, problem)
+		}
+	}
+}
+
 func (s *Summary) brokenCounts() []string {
 	var broken []string
 	t := s.Tasks

@@ -3,6 +3,7 @@ package summary
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,6 +24,20 @@ func good() (Summary, Facts) {
 			Ended:   Endings{[]string{"drill:poison-1"}, []string{"drill:cancel-1"}, []string{"drill:expire-1"}},
 			Planned: Endings{[]string{"drill:poison-1"}, []string{"drill:cancel-1"}, []string{"drill:expire-1"}},
 		}
+}
+
+func TestWhatBreaksAfterwardsIsSaidOnce(t *testing.T) {
+	s, f := good()
+	s.Judge(f)
+	s.Break(nil)
+	require.Equal(t, VerdictOK, s.Verdict)
+	s.Judge(Facts{Interrupted: true, Ended: f.Ended, Planned: f.Planned})
+	for range 2 {
+		s.Break(errors.Join(errors.New("no room for a"), errors.New("no room for b")))
+	}
+	require.Equal(t, VerdictBroken, s.Verdict)
+	require.Equal(t, ExitBroken, s.ExitCode)
+	require.Equal(t, []string{"no room for a", "no room for b"}, s.Problems)
 }
 
 func TestTheVerdict(t *testing.T) {

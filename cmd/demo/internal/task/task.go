@@ -11,7 +11,10 @@ package task
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Types of task, as they stand in results.jsonl and as the hub routes by them.
@@ -22,13 +25,23 @@ const (
 )
 
 // SummarizeID is the id of the task that summarises the file at path.
-func SummarizeID(path string) string { return TypeSummarize + ":" + path }
+func SummarizeID(path string) string { return TypeSummarize + ":" + Subject(path) }
 
 // MetricsID is the id of the task that measures the file at path.
-func MetricsID(path string) string { return TypeMetrics + ":" + path }
+func MetricsID(path string) string { return TypeMetrics + ":" + Subject(path) }
 
 // ReviewID is the id of the task that reviews the file at path.
-func ReviewID(path string) string { return TypeReview + ":" + path }
+func ReviewID(path string) string { return TypeReview + ":" + Subject(path) }
+
+// Subject is what an id says of a name that the user has given: the name, but quoted as in Go if it holds what can't be printed, which the hub takes no ids with.
+// Different names give different subjects.
+func Subject(name string) string {
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	if strings.HasPrefix(name, `"`) || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) {
+		return strconv.Quote(name)
+	}
+	return name
+}
 
 // TypeOf tells a task's type from its id, and false for an id this package did not make.
 func TypeOf(id string) (string, bool) {

@@ -2,7 +2,9 @@ package task
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -34,6 +36,18 @@ func TestAnIDTellsItsType(t *testing.T) {
 			assert.Equal(t, tt.drill, IsDrill(tt.id))
 		})
 	}
+}
+
+func TestSubjectsAreDifferentAndCanBePrinted(t *testing.T) {
+	seen := map[string]string{}
+	for _, name := range []string{"a.go", "a b.go", "ä.go", "a\"b.go", "a\tb.go", `"a\tb.go"`, `a\tb.go`, "a\u00a0b.go", "a\u200db", "a\u202eb", "\x00", "\xff.go", "\xfe.go", "\ufffd.go"} {
+		subject := Subject(name)
+		assert.NotContains(t, seen, subject, name)
+		seen[subject] = name
+		assert.False(t, strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) }), subject)
+	}
+	assert.Equal(t, "a b.go", Subject("a b.go"))
+	assert.Equal(t, "metrics:\"a\\tb.go\"", MetricsID("a\tb.go"))
 }
 
 func TestCallsOfOneBurstShareAKey(t *testing.T) {

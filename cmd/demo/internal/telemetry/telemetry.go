@@ -3,6 +3,7 @@
 //	t, err := telemetry.Open(ctx, telemetry.Config{Metrics: "127.0.0.1:9464", OTLP: "http://127.0.0.1:4318"})
 //	tree, err := actors.Start(ctx, spec, t.Options()...)
 //	answer, err := t.Chat(ctx, client, id, attempt, ask)   // a model call, as OpenTelemetry's conventions for generative AI want it told
+//	err = t.Push(ctx)                                                  // before the tree stops: what is looked up in it is gone then
 //	err = t.Close(ctx)                                                 // after the tree has stopped
 package telemetry
 
@@ -207,6 +208,14 @@ func (t *Telemetry) Options() (options []actors.Option) {
 		options = append(options, actors.WithTracerProvider(t.tracers))
 	}
 	return options
+}
+
+// Push sends the metrics to the collector, if there is one, as they are now. That it doesn't take them is an error.
+func (t *Telemetry) Push(ctx context.Context) error {
+	if t.meters == nil {
+		return nil
+	}
+	return t.meters.ForceFlush(ctx)
 }
 
 // Close sends what hasn't been sent yet, and ends all. A collector that doesn't take it is an error.
