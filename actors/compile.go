@@ -58,6 +58,18 @@ type nodeSpec struct {
 	rare    *rareSpec // nil for most; isn't changed once the spec is compiled
 }
 
+// shutdown is how long a node may take to stop: 0 is a brutal kill, negative is no limit.
+func (s *nodeSpec) shutdown() time.Duration {
+	switch d := s.life.Shutdown; {
+	case d == BrutalKill:
+		return 0
+	case d == NoLimit:
+		return -1
+	default:
+		return d
+	}
+}
+
 // rareSpec is what few specs have, apart because there may be many of the others.
 type rareSpec struct {
 	breaker  *Breaker

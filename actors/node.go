@@ -166,16 +166,7 @@ func (n *node) dropSnapshots() {
 func (n *node) errorf(err error) error { return fmt.Errorf("%s: %w", n.path, err) }
 
 // shutdown returns how long the node may take to stop: 0 for a brutal kill, negative for no limit.
-func (n *node) shutdown() time.Duration {
-	switch d := n.spec().life.Shutdown; {
-	case d == BrutalKill:
-		return 0
-	case d == NoLimit:
-		return -1
-	default:
-		return d
-	}
-}
+func (n *node) shutdown() time.Duration { return n.spec().shutdown() }
 
 // mayResume reports whether a failure is put to a decider before the incarnation ends.
 func (n *node) mayResume() bool {

@@ -304,12 +304,15 @@ func (t target) awaitEnd(cause uint64, limit time.Duration) outcome {
 	return o
 }
 
-// stopTogether stops all targets at once, under one time limit, and reports what didn't end as it should have by its kind, not one by one.
+// stopTogether stops all targets at once, instances of one template, under one time limit, and reports what didn't end as it should have by its kind, not one by one. There may be
+// none left: those of an orphan may have ended since it counted them.
 func (q *sequence) stopTogether(targets []target) {
 	q.owner.node.tree.dispatcher.Schedule(func() {
+		node := q.owner.node
+		template := node.spec().supervisor.template
 		unexpected := make(map[Class]int)
 		q.expect(len(targets))
-		limit := targets[0].node.shutdown()
+		limit := template.shutdown()
 		began := time.Now()
 		for _, t := range targets {
 			if t.in != nil && limit != 0 {
@@ -327,8 +330,6 @@ func (q *sequence) stopTogether(targets []target) {
 			}
 			q.results = append(q.results, supervise.Result{ID: t.ID, Outcome: o.machine()})
 		}
-		node := q.owner.node
-		template := node.spec().supervisor.template
 		for _, class := range slices.Sorted(maps.Keys(unexpected)) {
 			node.tree.publish(Event{Kind: Failed, Context: ContextShutdownError, Path: template.path, Node: template.kind, Cause: q.cause, Class: class, Group: unexpected[class]})
 		}
