@@ -195,6 +195,7 @@ type keeper struct {
 	number  uint64       // of that
 	timer   *time.Timer  // for the next one
 	wanted  []chan error // who waits for one
+	coming  []chan error // who waits for one that goes with an outcome
 	ended   error        // why there will be none any more
 }
 
@@ -278,6 +279,7 @@ func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 	s.counted = true
 	k.tasks++
 	s.wanted, k.wanted = k.wanted, nil
+	k.coming = append(k.coming, s.wanted...)
 	due := k.policy.EveryTasks > 0 && k.tasks >= k.policy.EveryTasks || len(s.wanted) > 0
 	var number uint64
 	if due {
@@ -289,7 +291,7 @@ func (k *keeper) end(o routing.Outcome) (routing.Outcome, saves) {
 		if s.snapshot = err == nil; s.snapshot {
 			o = o.With(snapshot)
 		} else {
-			k.failed(err, s.wanted)
+			k.failed(err, k.unanswered(s.wanted))
 			s.wanted = nil
 		}
 	}
@@ -318,13 +320,27 @@ func (k *keeper) settled(accepted bool, s saves) {
 		k.tasks = max(k.tasks-1, 0)
 	}
 	k.mu.Unlock()
+	wanted := k.unanswered(s.wanted)
 	if accepted {
-		k.answer(s.wanted, nil)
+		k.answer(wanted, nil)
 		return
 	}
-	for _, w := range s.wanted {
+	for _, w := range wanted {
 		k.want(w)
 	}
+}
+
+// unanswered returns who of those that wait for a snapshot with an outcome has had no answer yet: the caller gives it. (The agent may have ended meanwhile.)
+func (k *keeper) unanswered(wanted []chan error) (left []chan error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, w := range wanted {
+		if i := slices.Index(k.coming, w); i >= 0 {
+			k.coming = slices.Delete(k.coming, i, i+1)
+			left = append(left, w)
+		}
+	}
+	return left
 }
 
 func (k *keeper) answer(wanted []chan error, err error) {
@@ -445,8 +461,8 @@ func (k *keeper) close(cause error) (unsaved bool) {
 	if k.timer != nil {
 		k.timer.Stop()
 	}
-	wanted := k.wanted
-	k.wanted = nil
+	wanted := append(k.wanted, k.coming...)
+	k.wanted, k.coming = nil, nil
 	if k.saving != nil {
 		wanted = append(wanted, k.saving.asked...)
 		k.saving.asked = nil

@@ -51,7 +51,7 @@ const (
 	Faulty                           // a decider, hook or balancer panicked; its default was used
 	Suspected                        // a node that is busy, or a stream through a breaker node, has shown no progress for suspiciously long
 	Hung                             // for so long that it counts as hung; what becomes of it its Liveness says
-	Recovered                        // what was suspected, or hung, shows progress again, or is done, or isn't by changed terms
+	Recovered                        // what was suspected, or hung, shows progress again, or is done, or isn't by changed terms (HungIgnore apart)
 	BreakerChanged                   // a breaker opened, closed, or probes
 	TaskChanged                      // a task went on in its life
 	SnapshotRefused                  // an agent starts fresh: its snapshot doesn't fit it

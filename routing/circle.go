@@ -3,18 +3,19 @@ package routing
 import (
 	"errors"
 	"iter"
+	"math"
 	"slices"
 )
 
 // ErrCircular refuses to await a task that can't end before one's own: that itself, one whose subtask it is, or one that waits for it in turn, however many
 // tasks are in between, because of its inputs ([After]) or because its handler awaits it. What counts is how it is at that moment, also if one of the waits would end by its
-// context. Waits outside of [Handle.Await], [Type.Do] and [Type.Broadcast], without the context of a handler, or for a task of another hub, aren't
-// known of: they wait until a deadline or a cancel ends it.
+// context. Waits outside of [Handle.Await], [Type.Do] and [Type.Broadcast], without the context of a handler, for a task of another hub, or by another
+// handler for a place in a full hub ([Wait]), aren't known of: they wait until a deadline or a cancel ends it.
 var ErrCircular = errors.New("a task can't await itself, the task that it is a subtask of, or one that waits for it")
 
 // mayAwait lets the handler of a lease await a task (nil is a place for one that it submits), unless that would wait in turn for the handler's. If in a circle of
-// tasks that wait for each other one just waits for others of its key, it needs not wait for its turn any more. Every circle is closed here: no other wait begins when somebody
-// waits already for who waits, but for that for a place, see letInSubtask.
+// tasks that wait for each other one just waits for others of its key, it needs not wait for its turn any more. Every circle is closed here, or when a lease is taken back, see takeBack:
+// no other wait begins when somebody waits already for who waits, but for that for a place, see letInSubtask.
 func (h *Hub) mayAwait(l *Lease, awaited *task) error {
 	for t := l.task; t != nil && awaited != nil; t = h.above(t) {
 		if t == awaited && !t.state.Settled() {
@@ -22,11 +23,13 @@ func (h *Hub) mayAwait(l *Lease, awaited *task) error {
 		}
 	}
 	switch {
-	case l.task.lease != l: // its task doesn't wait for what it does any more
+	case l.task.lease != l: // its task doesn't wait for what it does any more, and the next of its key need not either
+		h.wasTaken(l)
+	case !l.task.isWaitedFor():
 	case awaited == nil:
 		h.disentanglePlace(l.task)
 	case awaited.lane.hub == h:
-		if _, circular := circle(awaited, l.task, false); circular {
+		if _, circular := circle(awaited, l.task.is, false); circular {
 			return ErrCircular
 		}
 		h.disentangle(awaited, l.task)
@@ -44,7 +47,7 @@ func (h *Hub) disentanglePlace(t *task) {
 // disentangle sees to it that a task doesn't wait for another one because of an order of keys.
 func (h *Hub) disentangle(from, to *task) {
 	for h.placer != nil {
-		late, _ := circle(from, to, true)
+		late, _ := circle(from, to.is, true)
 		if late == nil {
 			return
 		}
@@ -52,9 +55,24 @@ func (h *Hub) disentangle(from, to *task) {
 	}
 }
 
-// circle reports whether a task waits for another one, by whatever is in between. By default that is what will only end with the task that is waited for; with
+// is reports whether it is that task.
+func (t *task) is(other *task) bool { return t == other }
+
+// isWaitedFor reports whether another task may wait for this one. It is there so that most handlers await what they like at no cost.
+func (t *task) isWaitedFor() bool {
+	if t.awaiters > 0 || t.strand != nil && t.strand.behind.size > 0 {
+		return true
+	}
+	if f := t.fan(); f != nil && f.dependants.size > 0 {
+		return true
+	}
+	parent := t.parent()
+	return parent != nil && parent.inPlace() == t
+}
+
+// circle reports whether a task waits for one of others, by whatever is in between. By default that is what will only end with the task that is waited for; with
 // all waits, late is the first on the way that waits for its turn among those of its key, or nil.
-func circle(from, to *task, all bool) (late *task, found bool) {
+func circle(from *task, to func(*task) bool, all bool) (late *task, found bool) {
 	type step struct{ task, late *task }
 	steps := []step{{task: from}}
 	seen := map[*task]struct{}{from: {}}
@@ -68,7 +86,7 @@ func circle(from, to *task, all bool) (late *task, found bool) {
 			if late == nil && how == forTurn {
 				late = at.task
 			}
-			if next == to {
+			if to(next) {
 				return late, true
 			}
 			if _, known := seen[next]; !known {
@@ -120,6 +138,12 @@ func (t *task) needs() iter.Seq2[*task, wait] {
 		}
 		if before := t.predecessor(); before != nil {
 			yield(before, forTurn)
+		} else if taken := t.takenBefore(); taken != nil {
+			for _, awaited := range taken.awaited() {
+				if !yield(awaited, forTurn) {
+					return
+				}
+			}
 		}
 	}
 }
@@ -133,6 +157,9 @@ func (l *Lease) awaits(awaited *task) {
 	defer l.ctxMu.Unlock()
 	e := l.more()
 	e.awaited = append(e.awaited, awaited)
+	if awaited.awaiters < math.MaxUint16 {
+		awaited.awaiters++
+	}
 }
 
 // awaitsNoMore undoes awaits.
@@ -144,6 +171,9 @@ func (l *Lease) awaitsNoMore(awaited *task) {
 	}
 	if i := slices.Index(l.extra.awaited, awaited); i >= 0 {
 		l.extra.awaited = slices.Delete(l.extra.awaited, i, i+1)
+		if awaited.awaiters < math.MaxUint16 {
+			awaited.awaiters--
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package routing_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -231,4 +232,71 @@ func TestNobodyWaitsInACircleForAPlace(t *testing.T) {
 			assert.EqualValues(w.t, 10, w.hub.Counts().Done)
 		})
 	}
+}
+
+// A handler whose task has ended, and that goes on without its context, may await what is behind that task in its key, also by way of others.
+func TestTheHandlerOfATaskThatHasEndedAwaitsTheNextOfItsKey(t *testing.T) {
+	for name, awaitsFirst := range map[string]bool{"it awaits already": true, "it begins to": false} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, routing.Options{Balancer: routing.ConsistentHash(), AttemptTimeout: time.Hour}, func(w *world) {
+				var between, next *routing.Handle[int]
+				submitted := make(chan struct{})
+				handle := func(ctx context.Context, n int) (int, error) {
+					<-submitted
+					switch n {
+					case 1:
+						time.Sleep(time.Second)
+						if !awaitsFirst {
+							<-ctx.Done()
+						}
+						return between.Await(context.WithoutCancel(ctx))
+					case 2:
+						time.Sleep(time.Minute)
+						return next.Await(ctx)
+					}
+					return n, nil
+				}
+				for _, path := range []string{"a", "b", "c"} {
+					w.serve(path, handle)
+				}
+				first := w.submit(1, routing.Key("k"))
+				between = w.submit(2, routing.Key("other"))
+				next = w.submit(3, routing.Key("k"))
+				close(submitted)
+				time.Sleep(10 * time.Second)
+				require.True(t, first.Cancel(nil))
+				time.Sleep(time.Hour)
+				require.Equal(t, routing.StateDone, next.Status())
+				require.Equal(t, routing.StateDone, between.Status())
+			})
+		})
+	}
+}
+
+// Who has less patience with a subtask than another goroutine of its handler doesn't cancel it for that.
+func TestAnImpatientDoLeavesTheSubtaskToOthers(t *testing.T) {
+	inWorld(t, routing.Options{}, func(w *world) {
+		var patient, impatient error
+		handle := func(ctx context.Context, n int) (int, error) {
+			if n > 1 {
+				time.Sleep(time.Minute)
+				return n, nil
+			}
+			var other sync.WaitGroup
+			other.Go(func() { _, patient = double.Do(ctx, w.hub, 2, routing.ID("shared")) })
+			time.Sleep(time.Second)
+			short, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			_, impatient = double.Do(short, w.hub, 2, routing.ID("shared"))
+			other.Wait()
+			return 1, nil
+		}
+		w.serve("a", handle)
+		w.serve("b", handle)
+		h := w.submit(1)
+		time.Sleep(time.Hour)
+		require.Equal(t, routing.StateDone, h.Status())
+		require.NoError(t, patient)
+		require.ErrorIs(t, impatient, context.DeadlineExceeded)
+	})
 }

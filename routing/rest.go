@@ -6,16 +6,16 @@ import (
 )
 
 // givesUp reports whether a task is to be cancelled as the wait for it has ended, after a submit with the attempt's context (nil is none) that found it or, if it is fresh,
-// was accepted. A subtask is its parent's, whichever attempt has submitted it; as long as there may be another attempt, which finds it, it is left to that.
+// was accepted. A subtask is its parent's, whichever attempt has submitted it; as long as there may be another attempt, which finds it, or somebody else awaits it, it is left to that.
 func (l *Lease) givesUp(t *task, fresh bool) bool {
 	if l == nil || t.lane.hub != l.hub {
 		return fresh
 	}
 	l.hub.mu.Lock()
-	subtask := t.parentID() == l.hub.index.id(l.task)
+	subtask, awaited := t.parentID() == l.hub.index.id(l.task), t.awaiters > 0
 	l.hub.mu.Unlock()
 	if subtask {
-		return !l.over()
+		return !l.over() && (fresh || !awaited)
 	}
 	return fresh
 }

@@ -128,17 +128,40 @@ func (t *task) predecessor() *task {
 // isNext reports whether a task in a strand may begin: all before it are settled, and the handler of the last has returned.
 func (t *task) isNext() bool { return t.strand.head == t && t.lane.taken[t.key] == nil }
 
-// takeBack takes a lease back that its spoke has not returned. Until it does, or leaves, no other task in the strand begins.
+// takenBefore returns the lease whose handler has not returned yet, for which alone a task that is the first of its strand waits, or nil.
+func (t *task) takenBefore() *Lease {
+	if t.strand == nil || t.strand.head != t {
+		return nil
+	}
+	return t.lane.taken[t.key]
+}
+
+// takeBack takes a lease back that its spoke has not returned. Until it does, or leaves, or its handler begins to await something, no other task in the strand begins; nor is the
+// handler waited for if it awaits one of those already.
 func (h *Hub) takeBack(l *Lease, cause error) {
 	h.revoked = append(h.revoked, revocation{l, cause})
 	t := l.task
-	if t.strand == nil || l.spoke.left {
+	if t.strand == nil || l.spoke.left || l.awaitsAny(t.strand) {
 		return
 	}
 	if t.lane.taken == nil {
 		t.lane.taken = make(map[string]*Lease)
 	}
 	t.lane.taken[t.key] = l
+}
+
+// awaitsAny reports whether the handler awaits a task in a strand, by whatever is in between.
+func (l *Lease) awaitsAny(st *strand) bool {
+	in := func(t *task) bool { return t.strand == st }
+	for _, awaited := range l.awaited() {
+		if in(awaited) {
+			return true
+		}
+		if _, found := circle(awaited, in, true); found {
+			return true
+		}
+	}
+	return false
 }
 
 // wasTaken lets the strand of a lease go on that was taken back: its handler has returned, or will not be waited for.

@@ -109,6 +109,7 @@ type task struct {
 	errors      uint16
 	strikes     uint16
 	maxAttempts uint16
+	awaiters    uint16 // handlers that await it; stays at its greatest if they were ever so many
 	attempt     int32
 	scheduled   int32 // position in the schedule
 

@@ -58,7 +58,7 @@ func (t Type[In, Out]) submit(ctx context.Context, to Submitter, in In, opts []S
 }
 
 // Do submits a task and awaits its result. When ctx ends first, the task is cancelled with the cause of ctx, also if it is a subtask that an earlier
-// attempt of its parent has submitted. Only the wait ends if the task was submitted by someone else under the same [ID], or if it is a subtask and ctx ended with
+// attempt of its parent has submitted, and nobody else in a handler awaits. Only the wait ends if the task was submitted by someone else under the same [ID], or if it is a subtask and ctx ended with
 // the attempt of its parent: then the next attempt finds it.
 func (t Type[In, Out]) Do(ctx context.Context, to Submitter, in In, opts ...SubmitOption) (Out, error) {
 	handle, fresh, err := t.submit(ctx, to, in, opts)

@@ -415,6 +415,31 @@ func TestASnapshotOfAnAgentThatEnds(t *testing.T) {
 	})
 }
 
+// So does who waits for one that an agent fails with.
+func TestASnapshotThatAnAgentFailsWith(t *testing.T) {
+	for _, name := range []string{"it ends its goroutine", "it hangs"} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T) {
+				g := newGate(t)
+				tree := start(t, actors.Supervisor{ID: "root", Strategy: lenient, Children: []actors.Child{saver(func() {
+					if name == "it hangs" {
+						g.wait()
+					} else {
+						goexit()
+					}
+				}, actors.SnapshotPolicy{OnDemand: true}, actors.Liveness{Max: time.Minute})}})
+				_, err := job.Submit(t.Context(), tree, 1)
+				require.NoError(t, err)
+				synctest.Wait()
+				require.ErrorIs(t, tree.SaveSnapshot(within(t, time.Hour), "root/saver"), actors.ErrNoSnapshots)
+				g.open()
+				synctest.Wait()
+				stop(t, tree)
+			})
+		})
+	}
+}
+
 // An incarnation that hangs and comes back late can't overwrite what its successor has saved.
 func TestAZombieCannotSave(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
