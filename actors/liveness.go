@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mistersmith/mistersmith/detector"
+	"github.com/mistersmith/mistersmith/internal/wording"
 )
 
 // OnHung says what becomes of a node that counts as hung.
@@ -181,14 +182,7 @@ func (e *HungError) Error() string {
 	case e.Task != "":
 		of = " in task " + e.Task
 	}
-	why := fmt.Sprintf("phi %.1f", e.Phi)
-	switch {
-	case e.Max && e.Phi == 0:
-		why = "the most it may be; what is usual isn't known yet"
-	case e.Max:
-		why = "the most it may be, " + why
-	}
-	return fmt.Sprintf("%v: no progress%s for %s (%s)", ErrHung, of, e.Silence.Round(time.Millisecond), why)
+	return fmt.Sprintf("%v: no progress%s for %s (%s)", ErrHung, of, e.Silence.Round(time.Millisecond), wording.TooLong(e.Phi, e.Max))
 }
 
 func (e *HungError) Unwrap() error { return ErrHung }

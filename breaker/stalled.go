@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/mistersmith/mistersmith/internal/wording"
 )
 
 // StalledError says that the dependency stopped in the middle of its answer. Whoever watches a Call cancels its Context with this as the cause: the
@@ -19,14 +21,7 @@ type StalledError struct {
 }
 
 func (e *StalledError) Error() string {
-	why := fmt.Sprintf("phi %.1f", e.Phi)
-	switch {
-	case e.Max && e.Phi == 0:
-		why = "the most it may be; what is usual isn't known yet"
-	case e.Max:
-		why = "the most it may be, " + why
-	}
-	return fmt.Sprintf("breaker %s: answer stalled after %d chunks: silent for %s (%s)", e.Name, e.Chunks, e.Silence.Round(time.Millisecond), why)
+	return fmt.Sprintf("breaker %s: answer stalled after %d chunks: silent for %s (%s)", e.Name, e.Chunks, e.Silence.Round(time.Millisecond), wording.TooLong(e.Phi, e.Max))
 }
 
 // Timeout makes it a timeout to code that asks errors for it, as package net does.
