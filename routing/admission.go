@@ -48,8 +48,7 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	lease := leaseOf(ctx)
-	if lease != nil && !s.detached {
+	if lease := leaseOf(ctx); lease != nil && !s.detached {
 		own := *s
 		s = &own
 		if err := h.beSubtask(s, lease, typeName, in); err != nil {
@@ -72,13 +71,11 @@ func (h *Hub) submit(ctx context.Context, typeName string, in any, opts []Submit
 		ctx, stop = context.WithDeadlineCause(ctx, h.clock.at(record.deadline), ErrExpired)
 		defer stop()
 	}
-	if err := lease.rest(nil); err != nil {
+	await, err := beginAwait(ctx, nil)
+	if err != nil {
 		return nil, false, err
 	}
-	defer lease.goOn(nil)
-	within := partOf(ctx)
-	within.wait(true)
-	defer within.wait(false)
+	defer await.end()
 	return h.recorded(h.awaitAdmission(ctx, w))
 }
 

@@ -42,14 +42,11 @@ func (h *Handle[Out]) wait(ctx context.Context) error {
 	if h.task().over.Load() {
 		return nil
 	}
-	lease := leaseOf(ctx)
-	if err := lease.rest(h.task()); err != nil {
+	await, err := beginAwait(ctx, h.task())
+	if err != nil {
 		return err
 	}
-	defer lease.goOn(h.task())
-	within := partOf(ctx)
-	within.wait(true)
-	defer within.wait(false)
+	defer await.end()
 	done := h.Done()
 	select {
 	case <-done:

@@ -66,7 +66,7 @@ func decodable(types ...reflect.Type) error {
 }
 
 // losesText reports whether encoding has replaced text that isn't UTF-8. It is written as an escape then, which for text that is there encoding/json doesn't use: but JSON that was
-// encoded elsewhere may have it. That stays the same when it is decoded and encoded again.
+// encoded elsewhere may have it. That stays the same when it is decoded and encoded again, unless it is in an any.
 func losesText(raw []byte, v any) bool {
 	escape := []byte(`\ufffd`)
 	if !bytes.Contains(raw, escape) { // as good as always

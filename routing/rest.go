@@ -20,6 +20,28 @@ func (l *Lease) givesUp(t *task, fresh bool) bool {
 	return fresh
 }
 
+// await is a wait of a handler for a task (nil is a place for one), or of somebody else: then it is nothing.
+type await struct {
+	lease  *Lease
+	within *part
+	task   *task
+}
+
+// beginAwait begins one with the context that it is made with. If there is no error, it must be ended.
+func beginAwait(ctx context.Context, awaited *task) (await, error) {
+	a := await{leaseOf(ctx), partOf(ctx), awaited}
+	if err := a.lease.rest(awaited); err != nil {
+		return await{}, err
+	}
+	a.within.wait(true)
+	return a, nil
+}
+
+func (a await) end() {
+	a.within.wait(false)
+	a.lease.goOn(a.task)
+}
+
 // leaseOf returns the lease of the attempt that ctx belongs to, or nil.
 func leaseOf(ctx context.Context) *Lease {
 	l, _ := ctx.Value(leaseKey{}).(*Lease)
